@@ -1,0 +1,1 @@
+"""Clew against the limits of the machine and against its peers: `python -m bench`."""

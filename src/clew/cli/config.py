@@ -1,0 +1,55 @@
+"""Settings: flags win over the environment, the environment over `clew.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from clew.core.errors import BadRequest
+
+DEFAULT_FILE = "clew.toml"
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True):
+    """Everything `clew serve` can be told."""
+
+    store: str = "sqlite:///clew.db"
+    host: str = "127.0.0.1"
+    port: int = 8787
+    upstream_url: str | None = None
+    upstream_key: str | None = None
+    script: str | None = None
+
+
+def load_config(
+    flags: Mapping[str, object], environment: Mapping[str, str], file: str | None
+) -> Config:
+    """The settings in force. `flags` that are None were not given; a named file must exist."""
+    settings: dict[str, object] = {}
+    path = Path(file or DEFAULT_FILE)
+    if file is not None or path.exists():
+        settings |= _read(path)
+    for name in Config.__struct_fields__:
+        value = environment.get(f"CLEW_{name.upper()}")
+        if value:
+            settings[name] = value
+    settings |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        return msgspec.convert(settings, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Bad configuration: {error}", None, "invalid_configuration") from None
+
+
+def environment() -> Mapping[str, str]:
+    return os.environ
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"Cannot read {path}: {error}", "config") from None

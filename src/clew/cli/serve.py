@@ -1,0 +1,119 @@
+"""`clew serve`: the HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from clew.cli.config import Config
+from clew.core.errors import ClewError
+from clew.embedded import running
+from clew.providers.catalog import Catalog
+from clew.server.app import App
+
+DRAIN_S = 15
+"""How long requests that are under way may take once SIGTERM came."""
+
+SWITCH_INTERVAL_S = 0.0001
+"""How long the event loop may keep the interpreter from the committer thread (measured: +4 %)."""
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready, and ends with status 0 on SIGTERM and SIGINT."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"clew listening on {self._url}", flush=True)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def serve(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    _check_address(config.host)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    catalog = Catalog(config.upstream_url, config.upstream_key, config.script)
+    listener = _listen(config.host, config.port)
+    host, port = listener.getsockname()[:2]
+    async with running(config.store, catalog) as app:
+        await Server(_settings(app), f"http://{_spelled(host)}:{port}").serve([listener])
+    return 0
+
+
+def _settings(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=75,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        message = f"Cannot listen on {host}:{port}: {error.strerror}."
+        raise ClewError("unavailable", message) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _check_address(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ClewError(
+            "unauthorized",
+            f"Clew has no keys yet, so it does not listen on {host}: anybody there could read "
+            "every thread. Listen on 127.0.0.1, behind a proxy that knows who may come in.",
+        )
+
+
+def _spelled(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

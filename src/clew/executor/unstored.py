@@ -1,0 +1,43 @@
+"""`store: false`: a turn that reads a thread but leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clew.core.items import Item
+from clew.core.runs import Run
+from clew.store.store import Store
+
+
+class Unstored:
+    """The log of one run that is not stored: its input, after the items of a stored thread.
+
+    `history` is the store to read that thread from, None for none; `last_seq` is where it ends.
+    """
+
+    def __init__(
+        self, run: Run, items: Sequence[Item], history: Store | None = None, last_seq: int = 0
+    ) -> None:
+        self._run, self._history, self._last_seq = run, history, last_seq
+        self._newest = list(reversed(items))
+        for seq, item in enumerate(items, last_seq + 1):
+            item.seq = seq
+
+    async def read_items(self, project: str, thread: str, *, below: int, limit: int) -> list[Item]:
+        found = [item for item in self._newest if item.seq < below][:limit]
+        if self._history is not None and len(found) < limit:
+            below = min(below, self._last_seq + 1)
+            found += await self._history.read_items(
+                project, thread, below=below, limit=limit - len(found)
+            )
+        return found
+
+    async def get_run(self, project: str, thread: str, run: str) -> Run:
+        return self._run
+
+    async def move_run(
+        self, project: str, was: str, run: Run, items: Sequence[Item] = (), **_: Any
+    ) -> Run:
+        self._run = run
+        return run

@@ -1,0 +1,118 @@
+"""The shipped offline model: deterministic, follows a script, answers from the thread without one.
+
+It is no language model and says so whenever no rule speaks for it. Its tokens are words: whatever
+stands between white space counts as one, in what it reads and in what it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from clew.core.items import Item
+from clew.providers.provider import (
+    Delta,
+    Finish,
+    ModelRequest,
+    ProviderError,
+    TextDelta,
+    ToolCallDelta,
+)
+from clew.providers.script import Answer, Rule, ScriptedCall, load_script
+from clew.providers.stand_in import stand_in
+from clew.providers.turn import output_text, turn_of
+
+_TOKEN = re.compile(r"\s*\S+|\s+")
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class Scripted:
+    """A Provider that does what the first matching rule says; `sleep` takes seconds."""
+
+    name = "scripted"
+
+    def __init__(self, rules: Sequence[Rule] = (), *, sleep: Sleep = asyncio.sleep) -> None:
+        self._rules = tuple(rules)
+        self.models = frozenset(rule.model for rule in self._rules if rule.model is not None)
+        self._sleep = sleep
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, sleep: Sleep = asyncio.sleep) -> Scripted:
+        """With the rules of a YAML or JSON file. BadRequest when there is something wrong."""
+        return cls(load_script(path), sleep=sleep)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """Yield the answer's deltas, then one Finish. Raises ProviderError."""
+        answer = self._answer(request)
+        tokens = _TOKEN.findall(answer.text)
+        said = tokens[: request.tokens_max]
+        await self._pause(answer.delay_ms)
+        for number, token in enumerate(said):
+            await self._pause(answer.token_delay_ms if number else 0)
+            yield TextDelta(token)
+        if len(said) < len(tokens):
+            yield _finish("length", answer, request, "".join(said))
+            return
+        if answer.error is not None:
+            raise ProviderError(answer.error.code, answer.error.message)
+        for delta in _calls(answer.calls, request.items):
+            yield delta
+        yield _finish("tool_calls" if answer.calls else "stop", answer, request, answer.text)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _answer(self, request: ModelRequest) -> Answer:
+        turn = turn_of(request)
+        answers = (rule.answer(turn) for rule in self._rules)
+        scripted = next((answer for answer in answers if answer is not None), None)
+        return scripted or stand_in(request, turn)
+
+    async def _pause(self, ms: int) -> None:
+        if ms:
+            await self._sleep(ms / 1000)
+
+
+def _calls(calls: Sequence[ScriptedCall], items: Sequence[Item]) -> Iterator[ToolCallDelta]:
+    """Each call in two deltas, its name and its arguments.
+
+    Call ids are made from the newest item's, so the same window gives the same ids and no two
+    turns of a thread share one.
+    """
+    newest = items[-1].id if items else ""
+    for index, call in enumerate(calls):
+        digest = hashlib.sha256(f"{newest} {index}".encode()).hexdigest()
+        yield ToolCallDelta(index, "", f"call_{digest[:24]}", call.name)
+        yield ToolCallDelta(index, _arguments(call))
+
+
+def _arguments(call: ScriptedCall) -> str:
+    return msgspec.json.encode(call.arguments).decode()
+
+
+def _finish(reason: str, answer: Answer, request: ModelRequest, said: str) -> Finish:
+    if answer.usage is not None:
+        usage = answer.usage
+        counts = (usage.tokens_in, usage.tokens_out, usage.tokens_cached, usage.tokens_reasoning)
+        return Finish(reason, *counts)
+    read = [request.instructions or "", *map(_text, request.items)]
+    calls = map(_arguments, answer.calls if reason == "tool_calls" else ())
+    return Finish(reason, sum(map(_words, read)), _words(said) + sum(map(_words, calls)))
+
+
+def _text(item: Item) -> str:
+    if item.is_message:
+        return item.text()
+    if item.kind == "function_call_output":
+        return output_text(item.data()["output"])
+    return str(item.data().get("arguments") or "")
+
+
+def _words(text: str) -> int:
+    return len(text.split())

@@ -1,0 +1,284 @@
+"""Runs and their steps over HTTP: the Threads face of an assistant turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import msgspec
+
+from clew.core.assistants import Assistant
+from clew.core.errors import IllegalMove, NotFound, Replayed
+from clew.core.events import Event
+from clew.core.ids import key_of, new_item_id, new_run_key
+from clew.core.items import Item, new_item, unanswered
+from clew.core.paging import LIMIT_MAX, Page
+from clew.core.runs import Run, move
+from clew.executor.live import Live
+from clew.server.http import Answer, Request, Route, Server, Stream, encode
+from clew.store.store import Moved
+from clew.wire import messages, runs, steps, threads
+from clew.wire.errors import Face
+from clew.wire.fields import encode_page, page_of
+from clew.wire.run_events import RunStream
+
+
+class Encoder(Protocol):
+    def encode(self, event: Event) -> bytes: ...
+
+
+async def create_run(server: Server, request: Request) -> Answer | Stream:
+    now, thread = server.now(), request.key("thread")
+    request.query()
+    body = request.body()
+    assistant = await _assistant(server, request, body)
+    run = runs.decode_run(body, assistant, thread, new_run_key(thread, now), now)
+    items = messages.items_of(body.get("additional_messages") or (), now)
+    once = request.once(now, _encode)
+    try:
+        made = await server.store.create_run(
+            request.project, run, items, if_revision=request.if_revision(), once=once
+        )
+    except Replayed as replayed:
+        return await _again(server, request, replayed, body)
+    return _started(server, request, made, body, RunStream())
+
+
+async def create_thread_and_run(server: Server, request: Request) -> Answer | Stream:
+    now = server.now()
+    body = request.body()
+    assistant = await _assistant(server, request, body)
+    thread, items = threads.decode_thread(body.get("thread") or {}, now, ("thread",))
+    if body.get("tool_resources"):
+        thread.tool_resources = body["tool_resources"]
+    run = runs.decode_run(body, assistant, thread.key, new_run_key(thread.key, now), now)
+    once = request.once(now, _encode)
+    try:
+        made = await server.store.create_run(request.project, run, items, thread=thread, once=once)
+    except Replayed as replayed:
+        return await _again(server, request, replayed, body, with_thread=True)
+    stored = await server.store.get_thread(request.project, thread.key)
+    return _started(server, request, made, body, RunStream(stored))
+
+
+async def get_run(server: Server, request: Request) -> Answer:
+    run = await find_run(server, request)
+    return Answer(encode(await _shown(server, request, run)))
+
+
+async def list_runs(server: Server, request: Request) -> Answer:
+    page = page_of(request.query(), "run")
+    found, more = await server.store.list_runs(request.project, request.key("thread"), page)
+    current = [await _current(server, request.project, run) for run in found]
+    shown = [await _shown(server, request, run) for run in current]
+    return Answer(encode(encode_page(shown, more)))
+
+
+async def update_run(server: Server, request: Request) -> Answer:
+    metadata = request.body().get("metadata") or {}
+    run = await find_run(server, request)
+    calls = await _awaited(server, request.project, run)
+
+    def answer(run: Run) -> bytes:
+        return encode(runs.encode_run(run, calls))
+
+    once = request.once(server.now(), answer)
+    args = request.project, run.thread, run.key, metadata
+    return Answer(answer(await server.store.update_run(*args, once=once)))
+
+
+async def cancel_run(server: Server, request: Request) -> Answer:
+    run = await find_run(server, request)
+    once = request.once(server.now(), _encode)
+    if once is not None and (run.is_terminal or run.status == "cancelling"):
+        # Only the store knows whether this is the retry of what ended it.
+        run = msgspec.structs.replace(run, status="in_progress")
+    return Answer(_encode(await server.executor.cancel(request.project, run, once)))
+
+
+async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stream:
+    now = server.now()
+    body = request.body()
+    run = await find_run(server, request)
+    once = request.once(now, _encode)
+    if run.status != "requires_action" and once is None:
+        raise IllegalMove(run.status, "queued")
+    calls = list(unanswered(await run_items(server, request.project, run)).values())
+    try:
+        outputs = runs.decode_outputs(body, calls) if run.status == "requires_action" else []
+        items = [_output(run, data, now) for data in outputs]
+        moved = await server.store.move_run(
+            request.project,
+            "requires_action",
+            move(msgspec.structs.replace(run, status="requires_action"), "queued", now),
+            items,
+            now_ms=now,
+            once=once,
+        )
+    except Replayed as replayed:
+        return await _again(server, request, replayed, body)
+    except Moved as lost:
+        raise IllegalMove(lost.run.status, "queued") from None
+    answered = {data["call_id"]: data["output"] for data in outputs}
+    return _started(server, request, moved, body, RunStream(answered=(calls, answered)))
+
+
+async def list_steps(server: Server, request: Request) -> Answer:
+    page = page_of(request.query())
+    run = await find_run(server, request)
+    all_steps = steps.encode_steps(run, await run_items(server, request.project, run))
+    found, more = _page(all_steps, page)
+    return Answer(encode(encode_page(found, more)))
+
+
+async def get_step(server: Server, request: Request) -> Answer:
+    request.query()
+    run = await find_run(server, request)
+    for step in steps.encode_steps(run, await run_items(server, request.project, run)):
+        if step["id"] == request.params[2]:
+            return Answer(encode(step))
+    raise NotFound("step", request.params[2])
+
+
+# what responses need too
+
+
+async def run_items(server: Server, project: str, run: Run) -> list[Item]:
+    """The items a run wrote, oldest first."""
+    items: list[Item] = []
+    more, after = True, None
+    while more:
+        page = Page(LIMIT_MAX, "asc", after)
+        found, more = await server.store.list_items(project, run.thread, page, run=run.key)
+        items += found
+        after = items[-1].id if items else None
+    return items
+
+
+async def find_run(server: Server, request: Request) -> Run:
+    """The run a path names; one whose time is over has expired when somebody looks."""
+    thread, key = request.key("thread"), request.key("run", 1)
+    run = await server.store.get_run(request.project, thread, key)
+    return await _current(server, request.project, run)
+
+
+async def recall(server: Server, project: str, key: str, run: Run) -> Live:
+    """What happened in a run: as it happens, or told again from the log."""
+    live = server.executor.following(key)
+    return live or Live.told(run, await run_items(server, project, run))
+
+
+async def tell(live: Live, encoder: Encoder) -> AsyncIterator[bytes]:
+    """The events of a run as bytes, those that came together in one piece."""
+    async for events in live.follow():
+        yield b"".join([encoder.encode(event) for event in events])
+
+
+def _started(
+    server: Server, request: Request, run: Run, body: dict[str, Any], stream: RunStream
+) -> Answer | Stream:
+    live = server.executor.start(request.project, run)
+    if body.get("stream"):
+        return Stream(tell(live, stream))
+    return Answer(_encode(run))
+
+
+async def _current(server: Server, project: str, run: Run) -> Run:
+    """The run, expired if its time is over and nobody here works on it."""
+    if run.is_terminal or run.expires_at > server.now() or server.executor.following(run.key):
+        return run
+    return await server.executor.expire(project, run)
+
+
+async def _again(
+    server: Server,
+    request: Request,
+    replayed: Replayed,
+    body: dict[str, Any],
+    *,
+    with_thread: bool = False,
+) -> Answer | Stream:
+    """A retry: the first answer, or the stream of the run it began."""
+    if not body.get("stream"):
+        raise replayed
+    first = msgspec.json.decode(replayed.answer)
+    thread, key = key_of("thread", first["thread_id"]) or "", key_of("run", first["id"]) or ""
+    run = await server.store.get_run(request.project, thread, key)
+    made = await server.store.get_thread(request.project, thread) if with_thread else None
+    return Stream(tell(await recall(server, request.project, key, run), RunStream(made)))
+
+
+async def _assistant(server: Server, request: Request, body: dict[str, Any]) -> Assistant:
+    key = runs.assistant_key(body)
+    if key is None:
+        raise NotFound("assistant", body["assistant_id"])
+    return await server.store.get_assistant(request.project, key)
+
+
+async def _shown(server: Server, request: Request, run: Run) -> dict[str, Any]:
+    return runs.encode_run(run, await _awaited(server, request.project, run))
+
+
+async def _awaited(server: Server, project: str, run: Run) -> list[Item]:
+    """The function calls whose outputs a paused run waits for."""
+    if run.status != "requires_action":
+        return []
+    return list(unanswered(await run_items(server, project, run)).values())
+
+
+def _output(run: Run, data: dict[str, Any], now_ms: int) -> Item:
+    return new_item(new_item_id(data["type"], now_ms), data, now_ms, run.key)
+
+
+def _page(entries: list[dict[str, Any]], page: Page) -> tuple[list[dict[str, Any]], bool]:
+    """A page of a short list given oldest first; its cursors are ids of entries."""
+    ordered = entries if page.order == "asc" else entries[::-1]
+    ids = [entry["id"] for entry in ordered]
+    start = 0 if page.after is None else _index(ids, page.after) + 1
+    stop = len(ordered) if page.before is None else _index(ids, page.before)
+    between = ordered[start:stop]
+    if page.before is not None and page.after is None:
+        return between[-page.limit :], len(between) > page.limit
+    return between[: page.limit], len(between) > page.limit
+
+
+def _index(ids: list[str], cursor: str) -> int:
+    if cursor not in ids:
+        raise NotFound("step", cursor)
+    return ids.index(cursor)
+
+
+def _encode(run: Run) -> bytes:
+    return encode(runs.encode_run(run))
+
+
+_ALL = "/v1/threads/{thread_id}/runs"
+_ONE = f"{_ALL}/{{run_id}}"
+_STEPS = f"{_ONE}/steps"
+_F: Face = "threads"
+ROUTES = [
+    Route(
+        "POST",
+        "/v1/threads/runs",
+        create_thread_and_run,
+        _F,
+        "Create a thread and run it",
+        runs.CREATE_WITH_THREAD,
+        act="run",
+    ),
+    Route("POST", _ALL, create_run, _F, "Create a run", runs.CREATE, runs.INCLUDE, act="run"),
+    Route("GET", _ALL, list_runs, _F, "List runs", query=runs.LIST),
+    Route("GET", _ONE, get_run, _F, "Retrieve a run"),
+    Route("POST", _ONE, update_run, _F, "Modify a run", runs.UPDATE),
+    Route("POST", f"{_ONE}/cancel", cancel_run, _F, "Cancel a run"),
+    Route(
+        "POST",
+        f"{_ONE}/submit_tool_outputs",
+        submit_tool_outputs,
+        _F,
+        "Submit tool outputs",
+        runs.SUBMIT,
+    ),
+    Route("GET", _STEPS, list_steps, _F, "List run steps", query=runs.LIST_STEPS),
+    Route("GET", f"{_STEPS}/{{step_id}}", get_step, _F, "Retrieve a run step", query=runs.INCLUDE),
+]

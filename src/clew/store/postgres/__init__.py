@@ -1,0 +1,13 @@
+"""The server engine: a PostgreSQL database, shared by any number of processes."""
+
+from clew.store.postgres.assistants import AssistantVerbs
+from clew.store.postgres.erasure import ErasureVerbs
+from clew.store.postgres.items import ItemVerbs
+from clew.store.postgres.runs import RunVerbs
+from clew.store.postgres.threads import ThreadVerbs
+
+__all__ = ["PostgresStore"]
+
+
+class PostgresStore(ThreadVerbs, ErasureVerbs, ItemVerbs, RunVerbs, AssistantVerbs):
+    """A `Store` in the PostgreSQL database and schema that a connection string leads to."""

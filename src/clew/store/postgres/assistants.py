@@ -1,0 +1,77 @@
+"""Assistants in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clew.core.assistants import Assistant
+from clew.core.errors import NotFound
+from clew.core.paging import Page, walk
+from clew.store.postgres.answers import PROJECT, Answers
+from clew.store.postgres.engine import Row, Transaction, decode, text
+from clew.store.postgres.pages import read_page, turned
+from clew.store.store import Once
+
+
+class AssistantVerbs(Answers):
+    async def create_assistant(
+        self, project: str, assistant: Assistant, *, once: Once | None = None
+    ) -> Assistant:
+        async def act(tx: Transaction) -> Assistant:
+            await tx.run(
+                "insert_assistant",
+                project=project,
+                id=assistant.key,
+                created_at=assistant.created_at,
+                settings=text(assistant.settings),
+            )
+            return assistant
+
+        return await self.act_once(project, PROJECT, once, act)
+
+    async def get_assistant(self, project: str, assistant: str) -> Assistant:
+        rows = await self.read("get_assistant", project=project, assistant=assistant)
+        return _only(assistant, rows)
+
+    async def list_assistants(self, project: str, page: Page) -> tuple[list[Assistant], bool]:
+        steps = walk(page)
+        rows = await read_page(self, "assistant", page, steps, {"project": project})
+        return turned([_to_assistant(row) for row in rows], page, steps)
+
+    async def update_assistant(
+        self,
+        project: str,
+        assistant: str,
+        changes: dict[str, Any],
+        *,
+        once: Once | None = None,
+    ) -> Assistant:
+        asked = {"project": project, "assistant": assistant}
+
+        async def act(tx: Transaction) -> Assistant:
+            old = _only(assistant, await tx.run("lock_assistant", **asked))
+            new = msgspec.structs.replace(old, settings=old.settings | changes)
+            await tx.run("update_assistant", **asked, settings=text(new.settings))
+            return new
+
+        return await self.act_once(project, PROJECT, once, act)
+
+    async def delete_assistant(self, project: str, assistant: str) -> None:
+        async def act(tx: Transaction) -> None:
+            if await tx.row("delete_assistant", project=project, assistant=assistant) is None:
+                raise NotFound("assistant", assistant)
+
+        await self.write(act)
+
+
+def _only(assistant: str, rows: list[Row]) -> Assistant:
+    if not rows:
+        raise NotFound("assistant", assistant)
+    return _to_assistant(rows[0])
+
+
+def _to_assistant(row: Row) -> Assistant:
+    key, created_at, settings = row
+    return Assistant(key, created_at, decode(settings))

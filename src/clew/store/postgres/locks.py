@@ -1,0 +1,60 @@
+"""The thread's row as a write finds and holds it, and what the write may do with it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from clew.core.errors import Busy, NotFound, Stale
+from clew.store.postgres.engine import Transaction
+
+
+class Lock(msgspec.Struct):
+    """A thread's row, locked until the end of the transaction."""
+
+    thread: str
+    revision: int
+    last_seq: int
+    active_run: str | None = None
+    parent: str | None = None
+    parent_seq: int = 0
+
+
+async def lock(tx: Transaction, project: str, thread: str) -> Lock:
+    """Lock the thread, or NotFound."""
+    row = await tx.row("lock_thread", thread=thread, project=project)
+    if row is None:
+        raise NotFound("thread", thread)
+    return Lock(thread, *row)
+
+
+async def lock_lineage(tx: Transaction, project: str, thread: str) -> Lock:
+    """Lock the thread and its ancestors, or NotFound."""
+    for *row, key, erased in await tx.run("lock_lineage", thread=thread, project=project):
+        if key == thread and not erased:
+            return Lock(thread, *row)
+    raise NotFound("thread", thread)
+
+
+def check_revision(found: Lock, if_revision: int | None) -> None:
+    if if_revision is not None and if_revision != found.revision:
+        raise Stale(if_revision, found.revision)
+
+
+def check(found: Lock, if_revision: int | None) -> None:
+    """May the log of this thread be written to?"""
+    check_revision(found, if_revision)
+    if found.active_run is not None:
+        raise Busy(found.thread, found.active_run)
+
+
+async def touch(tx: Transaction, found: Lock, now_ms: int) -> None:
+    """One more revision of the thread; `found` moves on."""
+    found.revision += 1
+    await tx.run(
+        "touch_thread",
+        thread=found.thread,
+        revision=found.revision,
+        last_seq=found.last_seq,
+        updated_at=now_ms,
+        active_run=found.active_run,
+    )

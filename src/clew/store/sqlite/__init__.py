@@ -1,0 +1,23 @@
+"""The embedded engine: one SQLite file."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from clew.store.sqlite.assistants import AssistantVerbs
+from clew.store.sqlite.erasure import ErasureVerbs
+from clew.store.sqlite.items import ItemVerbs
+from clew.store.sqlite.runs import RunVerbs
+from clew.store.sqlite.threads import ThreadVerbs
+
+__all__ = ["SQLiteStore"]
+
+
+class SQLiteStore(ThreadVerbs, ErasureVerbs, ItemVerbs, RunVerbs, AssistantVerbs):
+    """A `Store` in one SQLite file, or in memory (`:memory:`)."""
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        store = await super().open(path)
+        await store.finish_erasures()
+        return store

@@ -1,0 +1,81 @@
+"""Assistants in SQLite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+import msgspec
+
+from clew.core.assistants import Assistant
+from clew.core.errors import NotFound
+from clew.core.paging import Page
+from clew.store.sqlite.answers import PROJECT, record, replay
+from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.pages import read_page
+from clew.store.store import Once
+
+
+class AssistantVerbs(Engine):
+    async def create_assistant(
+        self, project: str, assistant: Assistant, *, once: Once | None = None
+    ) -> Assistant:
+        def act() -> Assistant:
+            replay(self.db, project, PROJECT, once)
+            row = {
+                "project": project,
+                "key": assistant.key,
+                "created_at": assistant.created_at,
+                "settings": text(assistant.settings),
+            }
+            self.db.execute(SQL["insert_assistant"], row)
+            record(self.db, project, PROJECT, once, assistant)
+            return assistant
+
+        return await self.write(act)
+
+    async def get_assistant(self, project: str, assistant: str) -> Assistant:
+        return _read(self.reader, project, assistant)
+
+    async def list_assistants(self, project: str, page: Page) -> tuple[list[Assistant], bool]:
+        rows, more = read_page(self.reader, "assistant", page, {"project": project})
+        return [_to_assistant(*row) for row in rows], more
+
+    async def update_assistant(
+        self,
+        project: str,
+        assistant: str,
+        changes: dict[str, Any],
+        *,
+        once: Once | None = None,
+    ) -> Assistant:
+        def act() -> Assistant:
+            replay(self.db, project, PROJECT, once)
+            old = _read(self.db, project, assistant)
+            new = msgspec.structs.replace(old, settings=old.settings | changes)
+            change = {"project": project, "assistant": assistant, "settings": text(new.settings)}
+            self.db.execute(SQL["update_assistant"], change)
+            record(self.db, project, PROJECT, once, new)
+            return new
+
+        return await self.write(act)
+
+    async def delete_assistant(self, project: str, assistant: str) -> None:
+        def act() -> None:
+            asked = {"project": project, "assistant": assistant}
+            if self.db.execute(SQL["delete_assistant"], asked).fetchone() is None:
+                raise NotFound("assistant", assistant)
+
+        await self.write(act, scrub=True)
+
+
+def _read(db: apsw.Connection, project: str, assistant: str) -> Assistant:
+    asked = {"project": project, "assistant": assistant}
+    row = db.execute(SQL["get_assistant"], asked).fetchone()
+    if row is None:
+        raise NotFound("assistant", assistant)
+    return _to_assistant(*row)
+
+
+def _to_assistant(key: str, created_at: int, settings: str) -> Assistant:
+    return Assistant(key, created_at, decode(settings))

@@ -1,0 +1,146 @@
+"""Items in SQLite: append, read, erase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from clew.core.errors import BadRequest, NotFound
+from clew.core.items import Item, with_metadata
+from clew.core.paging import Page, walk
+from clew.core.threads import Thread
+from clew.store.sqlite import log
+from clew.store.sqlite.answers import record, replay
+from clew.store.sqlite.engine import Engine
+from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
+from clew.store.sqlite.runs import run_span
+from clew.store.sqlite.threads import read_thread
+from clew.store.store import Once
+
+
+class ItemVerbs(Engine):
+    async def append_items(
+        self,
+        project: str,
+        thread: str,
+        items: Sequence[Item],
+        now_ms: int,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> tuple[int, int]:
+        def act() -> tuple[int, int]:
+            replay(self.db, project, thread, once)
+            found = lock(self.db, project, thread)
+            check(found, thread, if_revision)
+            log.append(self.db, found, items, now_ms)
+            outcome = found.revision, found.last_seq
+            record(self.db, project, thread, once, outcome)
+            return outcome
+
+        return await self.write(act)
+
+    async def list_items(
+        self,
+        project: str,
+        thread: str,
+        page: Page,
+        *,
+        kinds: Sequence[str] | None = None,
+        run: str | None = None,
+    ) -> tuple[list[Item], bool]:
+        db = self.reader
+        found = lock(db, project, thread)
+        line = log.levels(db, found)
+        steps = walk(page)
+        start, stop = (_place(db, line, cursor) for cursor in (steps.start, steps.stop))
+        low, high = (stop, start) if steps.descending else (start, stop)
+        first, last = (0, log.EVERYTHING) if run is None else run_span(db, found, run)
+        items = log.read(
+            db,
+            line,
+            first if low is None else max(low, first),
+            last if high is None else min(high, last),
+            steps.descending,
+            page.limit + 1,
+            log.Filter(kinds, run),
+        )
+        more = len(items) > page.limit
+        del items[page.limit :]
+        if steps.reverse:
+            items.reverse()
+        return items, more
+
+    async def read_items(self, project: str, thread: str, *, below: int, limit: int) -> list[Item]:
+        line = log.levels(self.reader, lock(self.reader, project, thread))
+        return log.read(self.reader, line, 0, below, True, limit)
+
+    async def get_item(self, project: str, thread: str, item: str) -> Item:
+        found = lock(self.reader, project, thread)
+        return log.to_item(_shown(self.reader, found, item))
+
+    async def update_item(
+        self,
+        project: str,
+        thread: str,
+        item: str,
+        metadata: dict[str, str],
+        now_ms: int,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Item:
+        def act() -> Item:
+            replay(self.db, project, thread, once)
+            found = lock(self.db, project, thread)
+            check_revision(found, if_revision)
+            row = _shown(self.db, found, item)
+            old = log.to_item(row)
+            if not old.is_message:
+                raise BadRequest("Only a message has metadata.", "message_id")
+            new = with_metadata(old, metadata)
+            log.change(self.db, found, row, new)
+            touch(self.db, found, now_ms)
+            record(self.db, project, thread, once, new)
+            return new
+
+        return await self.write(act)
+
+    async def erase_item(
+        self,
+        project: str,
+        thread: str,
+        item: str,
+        now_ms: int,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Thread:
+        def act() -> Thread:
+            replay(self.db, project, thread, once)
+            found = lock(self.db, project, thread)
+            check_revision(found, if_revision)
+            log.change(self.db, found, _shown(self.db, found, item), None)
+            touch(self.db, found, now_ms)
+            outcome = read_thread(self.db, project, thread)
+            record(self.db, project, thread, once, outcome)
+            return outcome
+
+        return await self.write(act, scrub=True)
+
+
+def _place(db: apsw.Connection, line: list[log.Level], cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    row = log.find(db, line, cursor)
+    if row is None:
+        raise NotFound("item", cursor)
+    return row[5]
+
+
+def _shown(db: apsw.Connection, found: Lock, item: str) -> log.Row:
+    row = log.find(db, log.levels(db, found), item)
+    if row is None or row[2] is None:
+        raise NotFound("item", item)
+    return row

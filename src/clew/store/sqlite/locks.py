@@ -1,0 +1,47 @@
+"""The thread's row as a write finds it, and what a write may do with it."""
+
+from __future__ import annotations
+
+import apsw
+import msgspec
+
+from clew.core.errors import Busy, NotFound, Stale
+from clew.store.sqlite.engine import SQL
+
+
+class Lock(msgspec.Struct):
+    """`no` is the engine's own number for the thread; `parent` is such a number too."""
+
+    no: int
+    revision: int
+    last_seq: int
+    active_run: str | None
+    parent: int | None
+    parent_seq: int
+
+
+def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
+    """The thread's row, or NotFound."""
+    row = db.execute(SQL["lock_thread"], (thread, project)).fetchone()
+    if row is None:
+        raise NotFound("thread", thread)
+    return Lock(*row)
+
+
+def check_revision(found: Lock, if_revision: int | None) -> None:
+    if if_revision is not None and if_revision != found.revision:
+        raise Stale(if_revision, found.revision)
+
+
+def check(found: Lock, thread: str, if_revision: int | None) -> None:
+    """May the log of this thread be written to?"""
+    check_revision(found, if_revision)
+    if found.active_run is not None:
+        raise Busy(thread, found.active_run)
+
+
+def touch(db: apsw.Connection, found: Lock, now_ms: int) -> None:
+    """One more revision of the thread; `found` moves on."""
+    found.revision += 1
+    change = (found.revision, found.last_seq, now_ms, found.active_run, found.no)
+    db.execute(SQL["touch_thread"], change)

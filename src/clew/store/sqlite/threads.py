@@ -1,0 +1,179 @@
+"""Threads in SQLite: create, list, fork, erase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from clew.core.errors import BadRequest, NotFound
+from clew.core.items import Item
+from clew.core.paging import ThreadQuery
+from clew.core.threads import Thread
+from clew.store.sqlite import log
+from clew.store.sqlite.answers import PROJECT, record, replay
+from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.locks import Lock, check_revision, lock
+from clew.store.sqlite.pages import read_page
+from clew.store.store import Once
+
+
+class ThreadVerbs(Engine):
+    async def create_thread(
+        self, project: str, thread: Thread, items: Sequence[Item] = (), *, once: Once | None = None
+    ) -> Thread:
+        def act() -> Thread:
+            replay(self.db, project, PROJECT, once)
+            insert_thread(self.db, project, thread, items)
+            outcome = read_thread(self.db, project, thread.key)
+            record(self.db, project, PROJECT, once, outcome, thread.key)
+            return outcome
+
+        return await self.write(act)
+
+    async def get_thread(self, project: str, thread: str) -> Thread:
+        return read_thread(self.reader, project, thread)
+
+    async def list_threads(self, project: str, query: ThreadQuery) -> tuple[list[Thread], bool]:
+        bindings: dict[str, Any] = {
+            "project": project,
+            "created_from": query.created_from or 0,
+            "created_to": log.EVERYTHING if query.created_to is None else query.created_to,
+            "updated_from": query.updated_from or 0,
+            "updated_to": log.EVERYTHING if query.updated_to is None else query.updated_to,
+        }
+        prefix = ""
+        if query.metadata:
+            prefix = "find_"
+            name, value = next(iter(query.metadata.items()))
+            bindings |= {"name": name, "value": value, "metadata": text(query.metadata)}
+        rows, more = read_page(self.reader, "thread", query.page, bindings, prefix)
+        return [_to_thread(row) for row in rows], more
+
+    async def update_thread(
+        self,
+        project: str,
+        thread: str,
+        now_ms: int,
+        *,
+        metadata: dict[str, str] | None = None,
+        tool_resources: dict[str, Any] | None = None,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Thread:
+        def act() -> Thread:
+            replay(self.db, project, thread, once)
+            found = lock(self.db, project, thread)
+            check_revision(found, if_revision)
+            if metadata is not None:
+                self.db.execute(SQL["delete_metadata"], {"no": found.no})
+                _index_metadata(self.db, project, found.no, metadata)
+            changes = {
+                "no": found.no,
+                "updated_at": now_ms,
+                "metadata": None if metadata is None else text(metadata),
+                "tool_resources": None if tool_resources is None else text(tool_resources),
+            }
+            self.db.execute(SQL["update_thread"], changes)
+            outcome = read_thread(self.db, project, thread)
+            record(self.db, project, thread, once, outcome)
+            return outcome
+
+        return await self.write(act)
+
+    async def fork_thread(
+        self,
+        project: str,
+        parent: str,
+        fork: Thread,
+        *,
+        at_item: str | None = None,
+        at_seq: int | None = None,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Thread:
+        def act() -> Thread:
+            replay(self.db, project, parent, once)
+            found = lock(self.db, project, parent)
+            check_revision(found, if_revision)
+            seq = _fork_point(self.db, found, at_item, at_seq)
+            insert_thread(self.db, project, fork, (), found.no, seq)
+            outcome = read_thread(self.db, project, fork.key)
+            record(self.db, project, parent, once, outcome, fork.key)
+            return outcome
+
+        return await self.write(act)
+
+
+def read_thread(db: apsw.Connection, project: str, thread: str) -> Thread:
+    row = db.execute(SQL["get_thread"], {"thread": thread, "project": project}).fetchone()
+    if row is None:
+        raise NotFound("thread", thread)
+    return _to_thread(row)
+
+
+def insert_thread(
+    db: apsw.Connection,
+    project: str,
+    thread: Thread,
+    items: Sequence[Item],
+    parent: int | None = None,
+    parent_seq: int = 0,
+) -> Lock:
+    """Store a new thread with its first items, as its first revision."""
+    row = {
+        "key": thread.key,
+        "project": project,
+        "revision": 0,
+        "last_seq": parent_seq,
+        "updated_at": thread.updated_at,
+        "created_at": thread.created_at,
+        "parent": parent,
+        "parent_seq": parent_seq,
+        "chain": thread.chain,
+        "metadata": text(thread.metadata),
+        "tool_resources": None if thread.tool_resources is None else text(thread.tool_resources),
+    }
+    db.execute(SQL["insert_thread"], row)
+    made = Lock(db.last_insert_rowid(), 0, parent_seq, None, parent, parent_seq)
+    _index_metadata(db, project, made.no, thread.metadata)
+    log.append(db, made, items, thread.updated_at)
+    return made
+
+
+def _index_metadata(db: apsw.Connection, project: str, no: int, metadata: dict[str, str]) -> None:
+    if metadata:
+        row = {"project": project, "no": no, "metadata": text(metadata)}
+        db.execute(SQL["insert_metadata"], row)
+
+
+def _fork_point(db: apsw.Connection, found: Lock, at_item: str | None, at_seq: int | None) -> int:
+    if at_item is not None:
+        shown = log.find(db, log.levels(db, found), at_item)
+        if shown is None or shown[2] is None:
+            raise NotFound("item", at_item)
+        return shown[5]
+    if at_seq is None:
+        return found.last_seq
+    if not 0 <= at_seq <= found.last_seq:
+        raise BadRequest(f"The thread ends at {found.last_seq}.", "at", "invalid_value")
+    return at_seq
+
+
+def _to_thread(row: tuple[Any, ...]) -> Thread:
+    key, created_at, updated_at, metadata, tool_resources, *rest = row
+    revision, last_seq, active_run, parent, parent_seq, chain = rest
+    return Thread(
+        key,
+        created_at,
+        updated_at,
+        decode(metadata),
+        None if tool_resources is None else decode(tool_resources),
+        revision,
+        last_seq,
+        active_run,
+        parent,
+        parent_seq,
+        bool(chain),
+    )

@@ -1,0 +1,288 @@
+"""The seam between Clew and a database: one `Store` of domain verbs.
+
+Every verb is one transaction: when it returns the change is on disk, when it raises nothing was
+changed. Every verb names a project; whatever belongs to another project is not found. Times, ids
+and the run's next state are given, never invented here; `seq` and `revision` are the engine's.
+
+Raises, wherever they apply:
+
+- `NotFound(noun, id)`: thread, item, run or assistant;
+- `Busy(thread, run)`: the thread has an active run and the verb writes to its log;
+- `Stale(expected, actual)`: `if_revision` is given and is not the thread's revision;
+- `Replayed(answer)`: `once` was answered before, nothing is done again;
+- `ClewError("key_reused")`: the same key came before with another request;
+- `ClewError("unavailable")`: the database is locked, full or gone, so nothing was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from clew.core.assistants import Assistant
+from clew.core.items import Item
+from clew.core.paging import Page, ThreadQuery
+from clew.core.runs import Call, Run
+from clew.core.threads import Receipt, Thread
+
+
+class Once(msgspec.Struct):
+    """An `Idempotency-Key`: the answer is recorded with the change and said again on a retry.
+
+    `fingerprint` tells a retry from another request with the same key. `encode` turns what the
+    verb returns into the answer; it runs inside the transaction. A key is known by the thread it
+    came for, and by the whole project where it came for none, or `project_wide` says so; it is
+    kept for a day, or until the thread its answer is about is erased.
+    """
+
+    key: str
+    fingerprint: str
+    now_ms: int
+    encode: Callable[[Any], bytes]
+    project_wide: bool = False
+
+
+ANSWERS_KEPT_MS = 86_400_000
+
+
+class Moved(Exception):
+    """`move_run` lost a race: `run` is how the run stands now; nothing was changed."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"run is {run.status}")
+        self.run = run
+
+
+class Store(Protocol):
+    """A durable home for threads. Safe for any number of concurrent callers on its event loop."""
+
+    # threads
+
+    async def create_thread(
+        self, project: str, thread: Thread, items: Sequence[Item] = (), *, once: Once | None = None
+    ) -> Thread:
+        """Store a new thread with its first items, in the order given."""
+        ...
+
+    async def get_thread(self, project: str, thread: str) -> Thread:
+        """The thread as it stands."""
+        ...
+
+    async def list_threads(self, project: str, query: ThreadQuery) -> tuple[list[Thread], bool]:
+        """Threads that match, by creation (then key), and whether there are more.
+
+        An unknown cursor is NotFound("thread").
+        """
+        ...
+
+    async def update_thread(
+        self,
+        project: str,
+        thread: str,
+        now_ms: int,
+        *,
+        metadata: dict[str, str] | None = None,
+        tool_resources: dict[str, Any] | None = None,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Thread:
+        """Replace what is given; None leaves it. Allowed while a run is active."""
+        ...
+
+    async def fork_thread(
+        self,
+        project: str,
+        parent: str,
+        fork: Thread,
+        *,
+        at_item: str | None = None,
+        at_seq: int | None = None,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Thread:
+        """A new thread that shares the parent's items up to and including `at_item` (or `at_seq`;
+        without both, all of them). Moves no data: the cost does not depend on their number.
+
+        From then on the two are independent: what is appended, changed or erased in one is not in
+        the other. Allowed while a run is active. NotFound("item") for an item that is not there.
+        """
+        ...
+
+    async def erase_thread(
+        self,
+        project: str,
+        thread: str,
+        receipt: Receipt,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Receipt:
+        """Remove the thread, its items, runs, calls and recorded answers for good.
+
+        Items that forks share stay readable through those forks alone, and go with the last one.
+        Allowed while a run is active: the run's next move is then NotFound.
+        Returns the receipt with its counts filled in; the receipt is kept.
+        """
+        ...
+
+    # items
+
+    async def append_items(
+        self,
+        project: str,
+        thread: str,
+        items: Sequence[Item],
+        now_ms: int,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> tuple[int, int]:
+        """Append all items, in the order given; returns the thread's (revision, last_seq).
+
+        The items get consecutive seqs ending in `last_seq`.
+        """
+        ...
+
+    async def list_items(
+        self,
+        project: str,
+        thread: str,
+        page: Page,
+        *,
+        kinds: Sequence[str] | None = None,
+        run: str | None = None,
+    ) -> tuple[list[Item], bool]:
+        """One page of the log by seq, and whether there are more in that direction.
+
+        `kinds` and `run` filter. A cursor may be an erased item; an unknown one is
+        NotFound("item"). With `before`, the entries nearest to it, in the order asked for.
+        """
+        ...
+
+    async def read_items(self, project: str, thread: str, *, below: int, limit: int) -> list[Item]:
+        """Up to `limit` items with seq < `below`, newest first: how a window reads the log.
+
+        Erased items are not among them. Fewer than `limit` means the beginning was reached.
+        """
+        ...
+
+    async def get_item(self, project: str, thread: str, item: str) -> Item:
+        """One item of this thread (or shared with it), by id."""
+        ...
+
+    async def update_item(
+        self,
+        project: str,
+        thread: str,
+        item: str,
+        metadata: dict[str, str],
+        now_ms: int,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Item:
+        """Replace a message's metadata in this thread. Allowed while a run is active."""
+        ...
+
+    async def erase_item(
+        self,
+        project: str,
+        thread: str,
+        item: str,
+        now_ms: int,
+        *,
+        if_revision: int | None = None,
+        once: Once | None = None,
+    ) -> Thread:
+        """Remove the content of one item for good; its seq stays taken. Returns the thread."""
+        ...
+
+    # runs
+
+    async def create_run(
+        self,
+        project: str,
+        run: Run,
+        items: Sequence[Item] = (),
+        *,
+        thread: Thread | None = None,
+        if_revision: int | None = None,
+        if_last_seq: int | None = None,
+        once: Once | None = None,
+    ) -> Run:
+        """Store a new run with its input items and make it the thread's active run.
+
+        With `thread`, that thread is created first, in the same transaction: as a fork when it
+        names a parent (and `parent_seq`). With `if_last_seq`,
+        the thread must end there (else ClewError("conflict")). Returns the run with its seqs set:
+        `first_seq` is the first input item's, `input_seq` and `last_seq` the newest item's.
+        """
+        ...
+
+    async def get_run(self, project: str, thread: str, run: str) -> Run: ...
+
+    async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]: ...
+
+    async def update_run(
+        self,
+        project: str,
+        thread: str,
+        run: str,
+        metadata: dict[str, str],
+        *,
+        once: Once | None = None,
+    ) -> Run:
+        """Replace a run's metadata, whatever its status."""
+        ...
+
+    async def move_run(
+        self,
+        project: str,
+        was: str,
+        run: Run,
+        items: Sequence[Item] = (),
+        *,
+        now_ms: int,
+        call: Call | None = None,
+        once: Once | None = None,
+    ) -> Run:
+        """Store the run's next state if its status is still `was`, else raise Moved.
+
+        Appends `items` (the run's output, or submitted tool outputs) and records `call` in the
+        same transaction; a terminal status frees the thread. Metadata is left as it stands.
+        Returns the run with `last_seq` set.
+        """
+        ...
+
+    # assistants
+
+    async def create_assistant(
+        self, project: str, assistant: Assistant, *, once: Once | None = None
+    ) -> Assistant: ...
+
+    async def get_assistant(self, project: str, assistant: str) -> Assistant: ...
+
+    async def list_assistants(self, project: str, page: Page) -> tuple[list[Assistant], bool]:
+        """By creation (then key). An unknown cursor is NotFound("assistant")."""
+        ...
+
+    async def update_assistant(
+        self,
+        project: str,
+        assistant: str,
+        changes: dict[str, Any],
+        *,
+        once: Once | None = None,
+    ) -> Assistant:
+        """Replace the settings named in `changes`, leave the others."""
+        ...
+
+    async def delete_assistant(self, project: str, assistant: str) -> None: ...
+
+    # the engine itself
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of the database."""
+        ...

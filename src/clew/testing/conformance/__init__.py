@@ -1,0 +1,38 @@
+"""What proves an engine: each sentence of the `Store` contract, as a test.
+
+    class TestMyStore(StoreConformance):
+        async def open_store(self) -> Store:
+            return await MyStore.open("a database of this test, or one that all share")
+
+pytest does the rest. Each test has an event loop, a project and keys of its own. Within one test
+`open_store` is called more than once and must open the same database.
+"""
+
+from __future__ import annotations
+
+from clew.testing.conformance.assistants import Assistants
+from clew.testing.conformance.forks import Forks
+from clew.testing.conformance.items import Crowds, Items, Pages
+from clew.testing.conformance.projects import Projects
+from clew.testing.conformance.retries import Retries
+from clew.testing.conformance.runs import Moves, Runs
+from clew.testing.conformance.threads import Erasure, ThreadLists, Threads
+
+__all__ = ["StoreConformance"]
+
+
+class StoreConformance(
+    Threads,
+    ThreadLists,
+    Erasure,
+    Items,
+    Pages,
+    Crowds,
+    Forks,
+    Runs,
+    Moves,
+    Retries,
+    Projects,
+    Assistants,
+):
+    """All proofs; subclass it and say how the store is opened."""

@@ -1,0 +1,15 @@
+"""Server-sent events as bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+def sse(event: str, data: Any) -> bytes:
+    """One event; `data` is an object, or JSON already encoded."""
+    encoded = data if isinstance(data, bytes) else _encode(data)
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), encoded)

@@ -1,0 +1,33 @@
+"""Windows and forks on the wire: Clew's own additions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clew.core.threads import Thread
+from clew.wire.checks import Id, Integer, Nullable, Record
+from clew.wire.fields import METADATA
+from clew.wire.items import encode_item
+
+FORK = Record({"at": Nullable(Id()), "metadata": METADATA})
+"""`at` is the newest item the fork shares; without it, all are shared."""
+
+GET = Record({"last_messages": Integer(1), "max_tokens": Integer(1)})
+
+
+def encode_window(window: Any, thread: Thread) -> dict[str, Any]:
+    """The window object; `window` is a `clew.context.windows.Window`."""
+    return {
+        "object": "thread.window",
+        "thread_id": f"thread_{thread.key}",
+        "revision": thread.revision,
+        "first_seq": window.first_seq,
+        "last_seq": window.last_seq,
+        "left_out": window.left_out,
+        "cut": window.cut,
+        "tokens": window.tokens,
+        "token_count": "estimate",
+        "data": [msgspec.Raw(encode_item(item)) for item in window.items],
+    }

@@ -1,0 +1,63 @@
+"""Fixtures: a live server on each engine, and for each test a project of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from openai import OpenAI
+
+from clew.providers.catalog import Catalog
+
+from .live import Live
+
+RULES = Path(__file__).parent / "rules.yaml"
+_projects = itertools.count(1)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engines the server is tested on, one after the other."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def store_url(
+    engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A fresh database of the engine."""
+    if engine == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('live')}/clew.db"
+    url: str = request.getfixturevalue("new_postgres_database")()
+    return url
+
+
+@pytest.fixture(scope="session")
+def live(store_url: str) -> Iterator[Live]:
+    """The server, with the rules of rules.yaml."""
+    with Live(store_url, Catalog(script=RULES)) as server:
+        yield server
+
+
+@pytest.fixture
+def project() -> str:
+    """A project nobody else has, so tests share a server and see nothing of one another."""
+    return f"proj_{next(_projects)}"
+
+
+@pytest.fixture
+def client(live: Live, project: str) -> Iterator[OpenAI]:
+    """The official client, with strict validation."""
+    with live.client(project=project) as client:
+        yield client
+
+
+@pytest.fixture
+def http(live: Live, project: str) -> Iterator[httpx2.Client]:
+    """A plain HTTP client of the same project."""
+    with live.http(project) as http:
+        yield http
