@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -68,6 +69,8 @@ def answer_to(body: bytes, path: str) -> bytes:
 
 async def _serve(app: Any) -> None:
     listener = serve._listen("127.0.0.1", 0)
+    gc.freeze()
+    gc.set_threshold(serve.GARBAGE_THRESHOLD)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     await serve.Server(serve._settings(app), url).serve([listener])
 

@@ -35,7 +35,9 @@ class Peer(msgspec.Struct, frozen=True):
 
 AGENTS = Peer("openai-agents 0.24.0 SQLiteSession", "agents_session.py", ("openai-agents==0.24.0",))
 LANGGRAPH = Peer(
-    "LangGraph SqliteSaver", "langgraph_saver.py", ("langgraph", "langgraph-checkpoint-sqlite")
+    "LangGraph 1.2.22 SqliteSaver 3.1.2",
+    "langgraph_saver.py",
+    ("langgraph==1.2.22", "langgraph-checkpoint-sqlite==3.1.2"),
 )
 
 

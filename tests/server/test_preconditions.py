@@ -54,7 +54,8 @@ def test_every_change_gives_a_new_etag(http: httpx2.Client, thread: str):
 def changes(http: httpx2.Client, thread: str) -> list[tuple[str, str, Any]]:
     """Every request that changes a thread: method, path, body."""
     [message] = http.get(f"/v1/threads/{thread}/messages").json()["data"]
-    on_thread, on_conversation = f"/v1/threads/{thread}", f"/v1/conversations/{conversation(thread)}"
+    on_thread = f"/v1/threads/{thread}"
+    on_conversation = f"/v1/conversations/{conversation(thread)}"
     item = {"role": "user", "content": "late"}
     return [
         ("POST", on_thread, {"metadata": {"k": "late"}}),

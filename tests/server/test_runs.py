@@ -198,7 +198,7 @@ def test_a_limit_of_the_model_is_told_by_its_code(client: OpenAI, assistant: str
 
 def test_a_run_that_reaches_its_budget_is_incomplete(client: OpenAI, assistant: str):
     """`max_completion_tokens` cuts the answer and says so."""
-    thread = asking(client, " ".join(["word"] * 400))
+    thread = asking(client, " ".join(["w"] * 400))
     run = poll(client, thread, assistant, max_completion_tokens=256)
     assert run.status == "incomplete"
     assert run.incomplete_details.reason == "max_completion_tokens"
@@ -227,9 +227,7 @@ def test_a_busy_thread_refuses_in_openais_words(client: OpenAI, assistant: str):
             (LOCKED, "conversation", "conversation_locked"),
         ),
         (
-            lambda: client.responses.create(
-                model="scripted", conversation=conversation, input="x"
-            ),
+            lambda: client.responses.create(model="scripted", conversation=conversation, input="x"),
             (LOCKED, "conversation", "conversation_locked"),
         ),
     ]
@@ -262,10 +260,12 @@ def test_a_busy_thread_may_still_be_read_renamed_and_forked(client: OpenAI, assi
 
 
 def test_a_thread_erased_under_its_run_is_gone(client: OpenAI, assistant: str):
-    """The run ends without a trace; nothing comes back."""
+    """The run ends without a trace, its stream with it; nothing comes back."""
     thread = asking(client, "wait")
-    run = client.beta.threads.runs.create(thread, assistant_id=assistant).id
-    assert client.beta.threads.delete(thread).deleted
+    with client.beta.threads.runs.create(thread, assistant_id=assistant, stream=True) as events:
+        run = next(iter(events)).data.id
+        assert client.beta.threads.delete(thread).deleted
+        assert "thread.run.in_progress" in [event.event for event in events]
     for act in (
         lambda: client.beta.threads.retrieve(thread),
         lambda: client.beta.threads.runs.retrieve(run, thread_id=thread),
@@ -299,18 +299,14 @@ def test_an_expired_run_is_shown_as_such(client: OpenAI, live: Live, project: st
     assert client.beta.threads.runs.list(thread).data[0].status == "expired"
 
 
-def test_a_list_shows_a_run_whose_time_is_over_as_expired(
-    client: OpenAI, live: Live, project: str
-):
+def test_a_list_shows_a_run_whose_time_is_over_as_expired(client: OpenAI, live: Live, project: str):
     """The list says the same as the run itself."""
     thread = asking(client, "hi")
     abandoned(live, project, thread, expires_at=2_000)
     assert client.beta.threads.runs.list(thread).data[0].status == "expired"
 
 
-def test_a_run_whose_time_is_not_over_keeps_its_thread(
-    client: OpenAI, live: Live, project: str
-):
+def test_a_run_whose_time_is_not_over_keeps_its_thread(client: OpenAI, live: Live, project: str):
     """Another process may be at work on it."""
     thread = asking(client, "hi")
     run = abandoned(live, project, thread, expires_at=int(time.time() * 1000) + 60_000)

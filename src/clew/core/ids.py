@@ -55,8 +55,12 @@ ROLES = frozenset(
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
 _ALNUM = bytes.maketrans(b"+/", b"xY")
+_POOL_BYTES = 18 * 512
+"""Chance taken from the kernel at a time: a call for each id would cost more than the id."""
+
 _last_ms = -1
 _last_time = ""
+_chance: list[str] = []
 
 
 def new_key(now_ms: int) -> str:
@@ -64,7 +68,20 @@ def new_key(now_ms: int) -> str:
     global _last_ms, _last_time
     if now_ms != _last_ms:
         _last_ms, _last_time = now_ms, _base62(now_ms)
-    return _last_time + b64encode(os.urandom(18)).translate(_ALNUM)[:22].decode("ascii")
+    return _last_time + random_part()
+
+
+def random_part() -> str:
+    """22 random letters and digits: 130 bits."""
+    try:
+        return _chance.pop()
+    except IndexError:
+        text = b64encode(os.urandom(_POOL_BYTES)).translate(_ALNUM).decode("ascii")
+        _chance.extend(text[start : start + 22] for start in range(0, len(text), 24))
+        return _chance.pop()
+
+
+os.register_at_fork(after_in_child=_chance.clear)  # two processes must not share their chance
 
 
 def new_item_id(kind: str, now_ms: int) -> str:
@@ -89,8 +106,9 @@ def thread_of_run(run: str) -> str | None:
 def key_of(noun: str, id: str) -> str | None:
     """The key in an id of that noun (`thread_X` -> `X`), or None when it is not one."""
     for prefix in PREFIXES[noun]:
-        if id.startswith(prefix) and len(id) > len(prefix) and _ID.match(id):
-            return id[len(prefix) :]
+        if id.startswith(prefix):
+            key = id[len(prefix) :]
+            return key if (key.isascii() and key.isalnum()) or _ID.match(key) else None
     return None
 
 

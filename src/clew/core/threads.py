@@ -30,7 +30,10 @@ class Thread(msgspec.Struct):
 
 
 class Receipt(msgspec.Struct):
-    """What an erasure removed. `kept_by` are forks that share items and go on showing them."""
+    """What an erasure removed; `thread` is its key, `items` counts those that no fork shows.
+
+    `kept_by` are the keys of forks that share items with it and go on showing them.
+    """
 
     id: str
     thread: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from clew.core.ids import thread_of_run
 from clew.core.runs import Run, move
 from clew.executor.live import Live
 from clew.executor.turns import Log, Turn
@@ -66,6 +67,12 @@ class Executor:
             return await self._move(project, run, "expired")
         except Moved as lost:
             return lost.run
+
+    def abandon(self, thread: str) -> None:
+        """Let go of the model for a thread that is gone."""
+        for run, task in self._tasks.items():
+            if thread_of_run(run) == thread:
+                task.cancel()
 
     async def close(self) -> None:
         """Let running turns finish; those that take too long fail visibly."""

@@ -159,8 +159,11 @@ class Turn:
             log.exception("run %s: its failure could not be recorded", self.run.key)
 
     async def _stopped(self) -> None:
-        """The task was cancelled: the run was, or the server is closing."""
-        run = await self._log.get_run(self._project, self.run.thread, self.run.key)
+        """The task was cancelled: the run was, its thread is gone, or the server is closing."""
+        try:
+            run = await self._log.get_run(self._project, self.run.thread, self.run.key)
+        except NotFound:
+            return
         if run.status == "cancelling":
             await self._overtaken(run)
         elif not run.is_terminal:

@@ -50,40 +50,31 @@ class App:
         if scope["type"] != "http":
             await _other(scope, receive, send)
             return
-        request_id = new_request_id()
+        request_id, route = new_request_id(), None
         try:
-            answer = await self._answer(scope, receive, request_id)
+            route, params = self._route(scope["method"], scope["path"])
+            body = await _read(receive)
+            request = Request(route, params, scope["headers"], scope["query_string"], body)
+            answer = await self._answer(route, request)
         except Disconnected:
             return
+        except ClewError as error:
+            answer = _refusal(error, route)
+        except Exception:
+            log.exception("%s %s %s", request_id.decode(), scope["method"], scope["path"])
+            answer = _refusal(_INTERNAL, route)
         if isinstance(answer, Stream):
             await _send_stream(send, answer.chunks, request_id)
         else:
             await _send(send, answer, request_id)
 
-    async def _answer(
-        self, scope: Mapping[str, Any], receive: Receive, request_id: bytes
-    ) -> Answer | Stream:
-        route: Route | None = None
-        try:
-            route, params = self._route(scope["method"], scope["path"])
-            body = await _read(receive)
-            request = Request(route, params, scope["headers"], scope["query_string"], body)
-            return await self._handle(route, request)
-        except Replayed as replayed:
-            return Answer(replayed.answer, headers=[(b"idempotent-replayed", b"true")])
-        except ClewError as error:
-            return _refusal(error, route)
-        except Disconnected:
-            raise
-        except Exception:
-            log.exception("%s %s %s", request_id.decode(), scope["method"], scope["path"])
-            return _refusal(_INTERNAL, route)
-
-    async def _handle(self, route: Route, request: Request) -> Answer | Stream:
+    async def _answer(self, route: Route, request: Request) -> Answer | Stream:
         """Answer; where a run whose time is over holds the thread, end it and try again."""
         server = self.server
         try:
             return await route.handler(server, request)
+        except Replayed as replayed:
+            return Answer(replayed.answer, headers=[(b"idempotent-replayed", b"true")])
         except Busy as busy:
             run = await server.store.get_run(request.project, busy.thread, busy.run)
             if run.expires_at > server.now() or server.executor.following(run.key):
@@ -150,6 +141,7 @@ async def _send(send: Send, answer: Answer, request_id: bytes) -> None:
 async def _send_stream(send: Send, chunks: AsyncIterator[bytes], request_id: bytes) -> None:
     headers = [*_STREAM_HEADERS, (b"x-request-id", request_id)]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head, now
     async for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from clew.core.errors import BadRequest, ClewError
-from clew.core.ids import key_of
+from clew.core.ids import is_id, key_of, random_part
 from clew.executor.executor import Executor
 from clew.store.store import Once, Store
 from clew.wire.checks import Record
@@ -82,7 +81,7 @@ class Route(msgspec.Struct, frozen=True):
 class Request:
     """What came in: path parameters, query, headers and body, decoded when asked for."""
 
-    __slots__ = ("_headers", "_raw", "params", "project", "query_string", "raw_body", "route")
+    __slots__ = ("_headers", "params", "project", "query_string", "raw_body", "route")
 
     def __init__(
         self,
@@ -93,14 +92,14 @@ class Request:
         raw_body: bytes,
     ) -> None:
         self.route, self.params, self.raw_body = route, params, raw_body
-        self.query_string, self._headers = query_string, headers
+        self.query_string, self._headers = query_string, dict(headers)
         self.project = self.header(b"openai-project") or DEFAULT_PROJECT
+        if self.project != DEFAULT_PROJECT and not is_id(self.project):
+            raise BadRequest("That is no id of a project.", "OpenAI-Project", "invalid_value")
 
     def header(self, name: bytes) -> str | None:
-        for header, value in self._headers:
-            if header == name:
-                return value.decode("latin-1")
-        return None
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def json(self) -> Any:
         """The JSON body, not yet checked; an empty one is `{}`."""
@@ -170,7 +169,7 @@ _NO_QUERY = Record({})
 
 
 def new_request_id() -> bytes:
-    return b"req_" + os.urandom(16).hex().encode()
+    return b"req_" + random_part().encode()
 
 
 def too_large() -> ClewError:

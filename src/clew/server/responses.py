@@ -164,6 +164,8 @@ async def _started(live: Live, body: dict[str, Any]) -> Answer | Stream:
         return Stream(tell(live, ResponseStream()))
     async for _ in live.follow():
         pass
+    if not live.run.is_terminal:
+        raise NotFound("run", f"resp_{live.run.key}")  # erased meanwhile
     items = [event.item for event in live.events if isinstance(event, ItemEnded)]
     return _answer(live.run, items)
 

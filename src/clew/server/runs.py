@@ -104,6 +104,8 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
     if run.status != "requires_action" and once is None:
         raise IllegalMove(run.status, "queued")
     calls = list(unanswered(await run_items(server, request.project, run)).values())
+    if not calls:
+        run = await find_run(server, request)  # the same request went through meanwhile
     try:
         outputs = runs.decode_outputs(body, calls) if run.status == "requires_action" else []
         items = [_output(run, data, now) for data in outputs]
@@ -116,7 +118,7 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
             once=once,
         )
     except Replayed as replayed:
-        return await _again(server, request, replayed, body)
+        return await _again_after(server, request, replayed, body)
     except Moved as lost:
         raise IllegalMove(lost.run.status, "queued") from None
     answered = {data["call_id"]: data["output"] for data in outputs}
@@ -201,11 +203,31 @@ async def _again(
     """A retry: the first answer, or the stream of the run it began."""
     if not body.get("stream"):
         raise replayed
+    run = await _first_run(server, request, replayed)
+    made = await server.store.get_thread(request.project, run.thread) if with_thread else None
+    return Stream(tell(await recall(server, request.project, run.key, run), RunStream(made)))
+
+
+async def _again_after(
+    server: Server, request: Request, replayed: Replayed, body: dict[str, Any]
+) -> Answer | Stream:
+    """A retry of tool outputs: the first answer, or the stream of what came after them."""
+    if not body.get("stream"):
+        raise replayed
+    run = await _first_run(server, request, replayed)
+    items = await run_items(server, request.project, run)
+    outputs = {given["tool_call_id"]: given.get("output") or "" for given in body["tool_outputs"]}
+    answered = [item for item in items if item.data().get("call_id") in outputs]
+    calls = [item for item in answered if item.kind == "function_call"]
+    after = items[items.index(answered[-1]) + 1 :] if answered else items
+    live = server.executor.following(run.key) or Live.told(run, after)
+    return Stream(tell(live, RunStream(answered=(calls, outputs))))
+
+
+async def _first_run(server: Server, request: Request, replayed: Replayed) -> Run:
     first = msgspec.json.decode(replayed.answer)
     thread, key = key_of("thread", first["thread_id"]) or "", key_of("run", first["id"]) or ""
-    run = await server.store.get_run(request.project, thread, key)
-    made = await server.store.get_thread(request.project, thread) if with_thread else None
-    return Stream(tell(await recall(server, request.project, key, run), RunStream(made)))
+    return await server.store.get_run(request.project, thread, key)
 
 
 async def _assistant(server: Server, request: Request, body: dict[str, Any]) -> Assistant:

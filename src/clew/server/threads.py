@@ -49,11 +49,11 @@ async def delete_thread(server: Server, request: Request) -> Answer:
 async def erase(server: Server, request: Request, object: str) -> Answer:
     """Erase the thread that either face names."""
     now, key = server.now(), request.key("thread")
-    receipt = Receipt(f"rcpt_{new_key(now)}", f"thread_{key}", now, 0, 0)
+    receipt = Receipt(f"rcpt_{new_key(now)}", key, now, 0, 0)
     done = {"id": request.params[0], "object": object, "deleted": True}
 
     def answer(receipt: Receipt) -> bytes:
-        return encode(done | {"clew": {"receipt": receipt}})
+        return encode(done | {"clew": {"receipt": threads.encode_receipt(receipt)}})
 
     receipt = await server.store.erase_thread(
         request.project,
@@ -62,6 +62,7 @@ async def erase(server: Server, request: Request, object: str) -> Answer:
         if_revision=request.if_revision(),
         once=request.once(now, answer),
     )
+    server.executor.abandon(key)
     return Answer(answer(receipt))
 
 

@@ -11,7 +11,11 @@ Raises, wherever they apply:
 - `Stale(expected, actual)`: `if_revision` is given and is not the thread's revision;
 - `Replayed(answer)`: `once` was answered before, nothing is done again;
 - `ClewError("key_reused")`: the same key came before with another request;
-- `ClewError("unavailable")`: the database is locked, full or gone, so nothing was changed.
+- `ClewError("conflict")`: an id is taken: a thread's key, or an item's id in its thread;
+- `ClewError("unavailable")`: the database is locked, full or gone. Nothing was changed, unless the
+  connection to a server was lost in the middle of a commit: then only `once` can tell.
+
+A thread that is missing is named before anything else that is. A new thread is at revision 1.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any, Protocol
 import msgspec
 
 from clew.core.assistants import Assistant
+from clew.core.errors import ClewError, Replayed
 from clew.core.items import Item
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Call, Run
@@ -32,9 +37,10 @@ class Once(msgspec.Struct):
     """An `Idempotency-Key`: the answer is recorded with the change and said again on a retry.
 
     `fingerprint` tells a retry from another request with the same key. `encode` turns what the
-    verb returns into the answer; it runs inside the transaction. A key is known by the thread it
-    came for, and by the whole project where it came for none, or `project_wide` says so; it is
-    kept for a day, or until the thread its answer is about is erased.
+    verb returns into the answer, never an empty one, inside the transaction. A key is known by the
+    thread it came for, and by the whole project where it came for none, or `project_wide` says so;
+    it is kept for a day, or until the thread its answer is about is erased. An answer that shows
+    an item goes with the item; its key stays used (ClewError("not_found")).
     """
 
     key: str
@@ -45,6 +51,14 @@ class Once(msgspec.Struct):
 
 
 ANSWERS_KEPT_MS = 86_400_000
+
+
+def said(answer: bytes) -> Exception:
+    """What to raise for a key that was used: its answer, or that what it showed was erased."""
+    if answer:
+        return Replayed(answer)
+    message = "What was answered to this Idempotency-Key has been erased since."
+    return ClewError("not_found", message, "Idempotency-Key", "erased")
 
 
 class Moved(Exception):
@@ -104,6 +118,7 @@ class Store(Protocol):
     ) -> Thread:
         """A new thread that shares the parent's items up to and including `at_item` (or `at_seq`;
         without both, all of them). Moves no data: the cost does not depend on their number.
+        BadRequest for an `at_seq` that the parent has not reached.
 
         From then on the two are independent: what is appended, changed or erased in one is not in
         the other. Allowed while a run is active. NotFound("item") for an item that is not there.
@@ -196,7 +211,10 @@ class Store(Protocol):
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
-        """Remove the content of one item for good; its seq stays taken. Returns the thread."""
+        """Remove the content of one item for good; its seq stays taken. Returns the thread.
+
+        Allowed while a run is active.
+        """
         ...
 
     # runs

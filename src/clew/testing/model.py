@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from clew.core.assistants import Assistant
-from clew.core.errors import BadRequest, Busy, ClewError, NotFound, Replayed, Stale
+from clew.core.errors import BadRequest, Busy, ClewError, NotFound, Stale
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
-from clew.store.store import ANSWERS_KEPT_MS, Moved, Once
+from clew.store.store import ANSWERS_KEPT_MS, Moved, Once, said
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")
@@ -257,6 +257,9 @@ class ModelStore:
             log.find(item)
             log.erased.add(item)
             log.change(now_ms)
+            for at, answer in self._answers.items():
+                if answer.about == (project, thread) and item.encode() in answer.answer:
+                    self._answers[at] = msgspec.structs.replace(answer, answer=b"")
             return log.thread
 
         return self._act((project, thread), once, act)
@@ -411,12 +414,12 @@ class ModelStore:
     def _replay(self, scope: Scope, once: Once | None) -> None:
         if once is None or (scope, once.key) not in self._answers:
             return
-        said = self._answers[scope, once.key]
-        if once.now_ms - said.first.now_ms > ANSWERS_KEPT_MS:
+        past = self._answers[scope, once.key]
+        if once.now_ms - past.first.now_ms > ANSWERS_KEPT_MS:
             return
-        if said.first.fingerprint != once.fingerprint:
+        if past.first.fingerprint != once.fingerprint:
             raise ClewError("key_reused", "This key came before with another request.")
-        raise Replayed(said.answer)
+        raise said(past.answer)
 
     def _create(self, project: str, thread: Thread, items: Sequence[Item]) -> Log:
         if any(thread.key in mine for mine in self._logs.values()):

@@ -8,7 +8,7 @@ from typing import Any
 from clew.core.ids import new_key
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery
-from clew.core.threads import Thread
+from clew.core.threads import Receipt, Thread
 from clew.wire import messages
 from clew.wire.checks import Integer, ListOf, Record, Spec
 from clew.wire.fields import METADATA, METADATA_MAP, PAGE, TOOL_RESOURCES, page_of, seconds
@@ -101,4 +101,16 @@ def standing(thread: Thread, prefix: str, run_prefix: str) -> dict[str, Any]:
         "last_seq": thread.last_seq,
         "forked_from": fork,
         "active_run": run_prefix + thread.active_run if thread.active_run else None,
+    }
+
+
+def encode_receipt(receipt: Receipt) -> dict[str, Any]:
+    """What an erasure removed, as it is told to whoever asked for it."""
+    return {
+        "id": receipt.id,
+        "thread_id": f"thread_{receipt.thread}",
+        "erased_at": seconds(receipt.erased_at),
+        "items": receipt.items,
+        "runs": receipt.runs,
+        "kept_by": [f"thread_{key}" for key in receipt.kept_by],
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from clew.core.errors import ClewError, Replayed
+from clew.core.errors import ClewError
 from clew.store.postgres.engine import Engine, Transaction
-from clew.store.store import ANSWERS_KEPT_MS, Once
+from clew.store.store import ANSWERS_KEPT_MS, Once, said
 
 T = TypeVar("T")
 PROJECT = ""
@@ -64,4 +64,4 @@ async def _replay(tx: Transaction, key: dict[str, str], once: Once) -> None:
     if fingerprint != once.fingerprint:
         message = "This Idempotency-Key was used before with another request."
         raise ClewError("key_reused", message, "Idempotency-Key", "idempotency_key_reused")
-    raise Replayed(answer)
+    raise said(answer)

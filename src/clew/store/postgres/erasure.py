@@ -6,6 +6,8 @@ with it, all the way up. What is left of an erased thread is never more than its
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from clew.core.threads import Receipt
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.engine import Transaction, text
@@ -28,14 +30,14 @@ class ErasureVerbs(Answers):
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
             forks = await tx.run("shown_by", thread=thread)
-            receipt.kept_by = [f"thread_{fork}" for (fork,) in forks]
             await tx.run("delete_calls", thread=thread)
-            receipt.runs = (await tx.run("delete_runs", thread=thread))[0][0]
+            runs = (await tx.run("delete_runs", thread=thread))[0][0]
             await tx.run("delete_answers", thread=thread, project=project)
-            receipt.items = await _sweep(tx, thread)
+            items = await _sweep(tx, thread)
+            done = replace(receipt, items=items, runs=runs, kept_by=[fork for (fork,) in forks])
             row = {"thread": thread, "id": receipt.id, "project": project}
-            await tx.run("insert_receipt", **row, body=text(receipt))
-            return receipt
+            await tx.run("insert_receipt", **row, body=text(done))
+            return done
 
         return await self.act_once(project, thread, once, act)
 

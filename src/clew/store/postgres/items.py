@@ -135,6 +135,7 @@ class ItemVerbs(Answers):
             check_revision(found, if_revision)
             old = await log.find_shown(tx, project, thread, item)
             await log.change(tx, found, old, None)
+            await tx.run("erase_answers", thread=thread, project=project, item=item)
             await touch(tx, found, now_ms)
             return await read_thread(tx, project, thread)
 

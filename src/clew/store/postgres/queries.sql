@@ -419,3 +419,9 @@ DELETE FROM answers WHERE about = %(thread)s AND project = %(project)s
 -- Proof of an erasure.
 INSERT INTO receipts (thread_id, id, project, body)
 VALUES (%(thread)s, %(id)s, %(project)s, %(body)s)
+
+-- name: erase_answers
+-- Recorded answers that show an item say nothing any more; their keys stay used.
+UPDATE answers SET answer = ''
+WHERE about = %(thread)s AND project = %(project)s
+  AND position(convert_to(%(item)s, 'UTF8') IN answer) > 0

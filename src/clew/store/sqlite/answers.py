@@ -6,9 +6,9 @@ from typing import Any
 
 import apsw
 
-from clew.core.errors import ClewError, Replayed
+from clew.core.errors import ClewError
 from clew.store.sqlite.engine import SQL
-from clew.store.store import ANSWERS_KEPT_MS, Once
+from clew.store.store import ANSWERS_KEPT_MS, Once, said
 
 PROJECT = ""
 """The scope of keys that came with no thread."""
@@ -31,7 +31,7 @@ def replay(db: apsw.Connection, project: str, thread: str, once: Once | None) ->
     if fingerprint != once.fingerprint:
         message = "This Idempotency-Key was used before with another request."
         raise ClewError("key_reused", message, "Idempotency-Key", "idempotency_key_reused")
-    raise Replayed(answer)
+    raise said(answer)
 
 
 def record(

@@ -18,6 +18,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import apsw
@@ -32,6 +33,9 @@ LOCK_TIMEOUT_MS = 10_000
 
 CHECKPOINT_PAGES = 4_000
 """The log is copied into the database when it has grown by this much (16 MB)."""
+
+COMMITS_PER_LOOK = 64
+"""How often the growth is looked at. (A hook at each commit would wait for the interpreter.)"""
 
 _REFUSALS = (ClewError, Replayed, Moved)
 
@@ -54,16 +58,15 @@ class Committer:
         self._alone: deque[_Write] = deque()
         self._group: list[_Write] = []
         self._busy = False
+        self._commits = 0
         self._scheduled = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._orders: deque[Callable[[], None] | None] = deque()
-        self._wake = threading.Semaphore(0)
+        self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._in_memory = path == ":memory:"
         self._checkpointer = None if self._in_memory else Checkpointer(path)
         self._thread = threading.Thread(target=self._work, name="clew-committer", daemon=True)
         if not self._in_memory:
-            db.set_wal_hook(self._log_grew)
             self._thread.start()
 
     def submit(self, act: Callable[[], T], *, scrub: bool = False) -> asyncio.Future[T]:
@@ -83,7 +86,7 @@ class Committer:
         """Wait until everything submitted is on disk, then stop the thread."""
         await self._idle.wait()
         if self._checkpointer is not None:
-            self._order(None)
+            self._orders.put(None)
             await asyncio.to_thread(self._thread.join)
             await asyncio.to_thread(self._checkpointer.close)
 
@@ -102,7 +105,7 @@ class Committer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
-            self._order(self._wait_for_lock)
+            self._orders.put(self._wait_for_lock)
         except apsw.Error as error:
             self._finish(error)
         else:
@@ -121,7 +124,7 @@ class Committer:
         if self._in_memory:
             self._commit()
         else:
-            self._order(self._commit)
+            self._orders.put(self._commit)
 
     def _retreat(self) -> None:
         """Undo the group; then try each write alone, or fail the one that was alone already."""
@@ -154,16 +157,8 @@ class Committer:
 
     # on the committer thread
 
-    def _order(self, work: Callable[[], None] | None) -> None:
-        self._orders.append(work)
-        self._wake.release()
-
     def _work(self) -> None:
-        while True:
-            self._wake.acquire()
-            work = self._orders.popleft()
-            if work is None:
-                return
+        while (work := self._orders.get()) is not None:
             work()
 
     def _wait_for_lock(self) -> None:
@@ -197,16 +192,22 @@ class Committer:
     def _tidy(self) -> None:
         if self._checkpointer is None:
             return
+        self._commits += 1
         if any(write.scrub for write in self._group):
             self._checkpointer.scrub()
         elif self._checkpointer.caught_up:
             self._checkpointer.caught_up = False
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        elif self._commits % COMMITS_PER_LOOK == 0:
+            self._look()
 
-    def _log_grew(self, _db: apsw.Connection, _name: str, pages: int) -> int:
-        if pages >= CHECKPOINT_PAGES and self._checkpointer is not None:
+    def _look(self) -> None:
+        """Has the log grown enough to be copied into the database?"""
+        assert self._checkpointer is not None
+        rows: list[Any] = self._db.execute("PRAGMA wal_checkpoint(NOOP)").fetchall()
+        _, pages, copied = rows[0]
+        if pages - copied >= CHECKPOINT_PAGES:
             self._checkpointer.start()
-        return apsw.SQLITE_OK
 
 
 class Checkpointer:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from clew.core.threads import Receipt
 from clew.store.sqlite import log
@@ -33,39 +34,34 @@ class ErasureVerbs(Engine):
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Receipt:
-        left: int | None = None
-
-        def begin() -> bool:
-            nonlocal left
+        def begin() -> tuple[Receipt, int | None]:
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
-            left = no = found.no
-            forks: list[Any] = self.db.execute(SQL["shown_by"], {"no": no}).fetchall()
-            receipt.kept_by = [f"thread_{key}" for (key,) in forks]
-            self.db.execute(SQL["delete_metadata"], {"no": no})
-            self.db.execute(SQL["delete_calls"], {"no": no})
-            self.db.execute(SQL["delete_runs"], {"no": no})
-            receipt.runs = self.db.changes()
+            forks: list[Any] = self.db.execute(SQL["shown_by"], {"no": found.no}).fetchall()
+            self.db.execute(SQL["delete_metadata"], {"no": found.no})
+            self.db.execute(SQL["delete_calls"], {"no": found.no})
+            self.db.execute(SQL["delete_runs"], {"no": found.no})
+            runs = self.db.changes()
             self.db.execute(SQL["delete_answers"], {"thread": thread, "project": project})
-            self.db.execute(SQL["erase_thread_row"], {"no": no, "shared": _shared(self.db, no)})
-            return go_on()
+            row = {"no": found.no, "shared": _shared(self.db, found.no)}
+            self.db.execute(SQL["erase_thread_row"], row)
+            kept_by = [key for (key,) in forks]
+            return go_on(replace(receipt, runs=runs, kept_by=kept_by), found.no)
 
-        def go_on() -> bool:
-            nonlocal left
-            assert left is not None
-            deleted, left = _sweep(self.db, left)
-            receipt.items += deleted
+        def go_on(so_far: Receipt, at: int) -> tuple[Receipt, int | None]:
+            deleted, left = _sweep(self.db, at)
+            now = replace(so_far, items=so_far.items + deleted)
             if left is None:
-                row = {"id": receipt.id, "project": project, "thread": thread}
-                self.db.execute(SQL["insert_receipt"], row | {"body": text(receipt)})
-                record(self.db, project, thread, once, receipt)
-            return left is None
+                row = {"id": now.id, "project": project, "thread": thread, "body": text(now)}
+                self.db.execute(SQL["insert_receipt"], row)
+                record(self.db, project, thread, once, now)
+            return now, left
 
-        done = await self.write(begin, scrub=True)
-        while not done:
-            done = await self.write(go_on, scrub=True)
-        return receipt
+        done, left = await self.write(begin, scrub=True)
+        while left is not None:
+            done, left = await self.write(partial(go_on, done, left), scrub=True)
+        return done
 
     async def finish_erasures(self) -> None:
         """Go on with erasures that a crash cut off."""

@@ -12,7 +12,7 @@ from clew.core.paging import Page, walk
 from clew.core.threads import Thread
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
-from clew.store.sqlite.engine import Engine
+from clew.store.sqlite.engine import SQL, Engine
 from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
 from clew.store.sqlite.runs import run_span
 from clew.store.sqlite.threads import read_thread
@@ -122,6 +122,8 @@ class ItemVerbs(Engine):
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
             log.change(self.db, found, _shown(self.db, found, item), None)
+            shown = {"thread": thread, "project": project, "item": item}
+            self.db.execute(SQL["erase_answers"], shown)
             touch(self.db, found, now_ms)
             outcome = read_thread(self.db, project, thread)
             record(self.db, project, thread, once, outcome)

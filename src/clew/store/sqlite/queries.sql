@@ -308,3 +308,8 @@ HAVING count(*) = (SELECT count(*) FROM threads sharing
                    WHERE sharing.parent = :no AND sharing.parent_seq >= own.seq)
 ON CONFLICT (thread, seq) DO UPDATE
 SET kind = '', created_at = 0, run = NULL, body = NULL
+
+-- name: erase_answers
+-- Recorded answers that show an item say nothing any more; their keys stay used.
+UPDATE answers SET answer = x''
+WHERE about = :thread AND project = :project AND instr(answer, CAST(:item AS BLOB))

