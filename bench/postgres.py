@@ -54,6 +54,11 @@ class Postgres:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return str(self._server.get_uri(database=name))
 
+    def analyze(self, dsn: str) -> None:
+        """Count what is in the tables now, as autovacuum would some time within the minute."""
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("ANALYZE")
+
     def appends_per_second(self, dsn: str, script: str, connections: int, seconds: int) -> float:
         """What pgbench reaches with that script."""
         path = self._folder / "append.pgbench"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bench import postgres, servers
 from bench.load import Load
@@ -12,70 +12,81 @@ from bench.material import PROJECT, TEXT, Threads, append, new_thread
 from bench.measure import Row, at_least, interleave
 from bench.pieces.http_append import appends
 from bench.plan import Plan
-from bench.postgres import Postgres
-from bench.servers import Server
 from clew.store.postgres import PostgresStore
 
 THREADS = 1_000
 """So many that the connections seldom meet on one."""
 
+MESSAGES = 20
+"""On each thread before."""
+
 CONNECTIONS = (1, 8, 32)
+PEER = "pgbench, same append, same connections"
+KEYS = [postgres.thread_key(number) for number in range(THREADS)]
+SCRIPT = postgres.APPEND.format(last=THREADS - 1, project=PROJECT, body=f'"{TEXT}"')
+
+Rate = Callable[[int], float]
+"""Appends per second over that many connections, or by as many writers."""
 
 
 def measure(plan: Plan, load: Load) -> Iterator[Row]:
+    seconds = plan.seconds
     with postgres.running(plan.folder / "postgres-append") as server, asyncio.Runner() as runner:
         dsn = server.new_database("append")
         store = runner.run(PostgresStore.open(dsn))
-        runner.run(_make_threads(store))
+
+        def inside(writers: int) -> float:
+            return runner.run(in_process(store, writers, seconds))
+
+        def pgbench(connections: int) -> float:
+            return server.appends_per_second(dsn, SCRIPT, connections, seconds)
+
         try:
+            runner.run(_make_threads(store))
+            yield never_analyzed(plan, inside, pgbench)
+            server.analyze(dsn)
             with servers.clew(dsn, plan.folder) as clew:
+
+                def http(connections: int) -> float:
+                    return load.run(clew.url, appends(KEYS), connections, seconds).per_second
+
                 for connections in CONNECTIONS:
-                    yield from beside(plan, load, clew, store, runner, server, dsn, connections)
+                    yield from beside(plan, connections, http, inside, pgbench)
         finally:
             runner.run(store.close())
 
 
 async def _make_threads(store: PostgresStore) -> None:
-    for number in range(THREADS):
-        await new_thread(store, key=postgres.thread_key(number))
+    for key in KEYS:
+        await new_thread(store, MESSAGES, key)
 
 
-def beside(
-    plan: Plan,
-    load: Load,
-    clew: Server,
-    store: PostgresStore,
-    runner: asyncio.Runner,
-    server: Postgres,
-    dsn: str,
-    connections: int,
-) -> Iterator[Row]:
-    keys = [postgres.thread_key(number) for number in range(THREADS)]
-    script = postgres.APPEND.format(last=THREADS - 1, project=PROJECT, body=f'"{TEXT}"')
-    seconds = plan.seconds
-    http, inside, pgbench = interleave(
+def never_analyzed(plan: Plan, inside: Rate, pgbench: Rate) -> Row:
+    """The first minute of a database: PostgreSQL plans without knowing what is in its tables."""
+    writers = CONNECTIONS[-1]
+    ours, theirs = interleave(plan.pairs, lambda: inside(writers), lambda: pgbench(writers))
+    what = f"durable append on PostgreSQL, never analyzed, in process, {writers} writers"
+    return Row(what, "appends/s", ours, PEER, theirs)
+
+
+def beside(plan: Plan, connections: int, http: Rate, inside: Rate, pgbench: Rate) -> Iterator[Row]:
+    """The rows for one number of connections."""
+    over_http, in_process, theirs = interleave(
         plan.pairs,
-        lambda: load.run(clew.url, appends(keys), connections, seconds).per_second,
-        lambda: runner.run(in_process(store, keys, connections, seconds)),
-        lambda: server.appends_per_second(dsn, script, connections, seconds),
+        lambda: http(connections),
+        lambda: inside(connections),
+        lambda: pgbench(connections),
     )
-    name = "pgbench, same append, same connections"
-    noun = "connection" if connections == 1 else "connections"
-    yield Row(
-        f"durable append on PostgreSQL over HTTP, {connections} {noun}",
-        "appends/s",
-        http,
-        name,
-        pgbench,
-        at_least(0.50),
-    )
-    what = f"the same in process, {connections} {noun.replace('connection', 'writer')}"
-    yield Row(what, "appends/s", inside, name, pgbench)
+    plural = "" if connections == 1 else "s"
+    what = f"durable append on PostgreSQL over HTTP, {connections} connection{plural}"
+    yield Row(what, "appends/s", over_http, PEER, theirs, at_least(0.50))
+    what = f"the same in process, {connections} writer{plural}"
+    yield Row(what, "appends/s", in_process, PEER, theirs)
 
 
-async def in_process(store: PostgresStore, keys: list[str], writers: int, seconds: float) -> float:
+async def in_process(store: PostgresStore, writers: int, seconds: float) -> float:
     """Appends per second through the store itself."""
-    threads, count = Threads(keys), 0
+    threads, count = Threads(KEYS), 0
     began = time.perf_counter()
 
     async def write() -> None:

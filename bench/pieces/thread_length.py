@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -50,17 +51,21 @@ ACTS: dict[str, Act] = {
 
 def measure(plan: Plan, load: Load) -> Iterator[Row]:
     url = f"sqlite:///{plan.folder / 'length.db'}"
-    yield from asyncio.run(rows(plan, url, "SQLite"))
+    yield from asyncio.run(rows(plan, url, "SQLite", settle=lambda: None))
     with postgres.running(plan.folder / "postgres-length") as server:
-        yield from asyncio.run(rows(plan, server.new_database("length"), "PostgreSQL"))
+        dsn = server.new_database("length")
+        analyze = partial(server.analyze, dsn)
+        yield from asyncio.run(rows(plan, dsn, "PostgreSQL", settle=analyze))
 
 
-async def rows(plan: Plan, url: str, engine: str) -> list[Row]:
+async def rows(plan: Plan, url: str, engine: str, *, settle: Callable[[], None]) -> list[Row]:
+    """The acts on a fresh database; `settle` is called when the long thread is there."""
     async with AsyncExitStack() as stack:
         store = await open_store(url)
         stack.push_async_callback(store.close)
         length = plan.scaled(1_000_000, 20_000)
         long = await new_thread(store, length)
+        settle()
         return [await row(plan, store, long, length, engine, what) for what in ACTS]
 
 

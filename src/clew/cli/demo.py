@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 MODEL = "scripted"
+SCRIPT = Path(__file__).with_name("demo.yaml")
 METADATA = {"account_id": "acct_4711", "ticket_id": "T-2093"}
 _READY = "clew listening on "
 
@@ -29,6 +30,7 @@ class Server:
 
     def __init__(self, store: str) -> None:
         command = [sys.executable, "-m", "clew", "serve", "--port", "0", "--store", store]
+        command += ["--script", str(SCRIPT)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -82,6 +84,7 @@ def _first_turns(client: OpenAI) -> str:
         model=MODEL, name="Billing support", instructions="Help with charges and refunds."
     )
     thread = client.beta.threads.create(metadata=METADATA)
+    print("The answers come from a script and from the thread itself, not from a language model.")
     print(f"thread {thread.id}  {METADATA}\n")
     for text in (
         "Why was I charged twice this month?",

@@ -91,6 +91,8 @@ def decode_response(
     given = {name: value for name, value in body.items() if value is not None}
     if given.get("background"):
         raise unsupported_parameter(("background",), "Clew cannot do this yet.")
+    if "message.output_text.logprobs" in given.get("include", ()):
+        raise unsupported_parameter(("include",), "Clew asks no model for log probabilities yet.")
     text = given.get("text") or {}
     kept = ("temperature", "top_p", "tool_choice", "parallel_tool_calls", "max_output_tokens")
     shown = ("reasoning", "truncation", "previous_response_id", *_IGNORED_WITHOUT_EFFECT)

@@ -128,7 +128,7 @@ class Committer:
 
     def _retreat(self) -> None:
         """Undo the group; then try each write alone, or fail the one that was alone already."""
-        self._db.execute("ROLLBACK")
+        _roll_back(self._db)
         group, self._group = self._group, []
         if len(group) == 1:
             _resolve(group[0])
@@ -180,8 +180,7 @@ class Committer:
             db.execute("COMMIT")
         except apsw.Error as error:
             failure = error
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            _roll_back(db)
         else:
             self._tidy()
         if self._in_memory:
@@ -245,6 +244,11 @@ class Checkpointer:
         with self._lock:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self.caught_up = True
+
+
+def _roll_back(db: apsw.Connection) -> None:
+    if db.in_transaction:  # some errors, a full disk for one, have rolled back already
+        db.execute("ROLLBACK")
 
 
 def _resolve(write: _Write) -> None:
