@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -26,14 +26,20 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def store_url(
+def new_store_url(
     engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    """A fresh database of the engine."""
+) -> Callable[[], str]:
+    """Makes a fresh database of the engine; returns its URL."""
     if engine == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('live')}/clew.db"
-    url: str = request.getfixturevalue("new_postgres_database")()
-    return url
+        return lambda: f"sqlite:///{tmp_path_factory.mktemp('live')}/clew.db"
+    create: Callable[[], str] = request.getfixturevalue("new_postgres_database")
+    return create
+
+
+@pytest.fixture(scope="session")
+def store_url(new_store_url: Callable[[], str]) -> str:
+    """The database that the tests of an engine share."""
+    return new_store_url()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ PROJECT = "proj_any_input"
 ID = re.compile(r"\{\w+\}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ids(live: Live) -> list[str]:
     """Ids of things that are there, so that generated requests get past the first check."""
     with live.client(project=PROJECT) as client:

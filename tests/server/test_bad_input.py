@@ -1,5 +1,7 @@
 """Wrong requests: refused by name in OpenAI's words, and nothing is written."""
 
+# ruff: noqa: E501  (a case is a line: what is sent, and every word of what comes back)
+
 from __future__ import annotations
 
 import json

@@ -23,8 +23,9 @@ from clew.executor.output import Output
 from clew.providers.provider import Finish, ModelRequest, Provider, ProviderError
 from clew.store.store import Moved
 
-WINDOW_CHUNK = 256
-"""Items read at a time while a window is filled."""
+CHUNK_MIN, CHUNK_MAX = 32, 1024
+"""Items read at a time while a window is filled: few first, so that a short window costs little in
+a long thread, then twice as many each time."""
 
 log = logging.getLogger("clew.executor")
 
@@ -60,12 +61,13 @@ async def read_window(
 ) -> Window:
     """The window of the thread as its log stands now; without limits, the full one."""
     reader, below = Reader(Policy(last_messages, tokens_max)), 1 << 62
+    limit = CHUNK_MIN
     while reader.wants_more():
-        items = await log.read_items(project, thread, below=below, limit=WINDOW_CHUNK)
+        items = await log.read_items(project, thread, below=below, limit=limit)
         reader.take(items)
-        if len(items) < WINDOW_CHUNK:
+        if len(items) < limit:
             break
-        below = items[-1].seq
+        below, limit = items[-1].seq, min(2 * limit, CHUNK_MAX)
         await asyncio.sleep(0)
     return reader.window()
 

@@ -82,27 +82,24 @@ def encode_message(item: Item, thread_key: str) -> bytes:
     """The message object as JSON; `item` was said by a user or an assistant."""
     if not item.is_plain:
         return _to_json(_rich(item, thread_key))
-    seconds = b"%d" % (item.created_at // 1000)
-    run = b"null" if item.run is None else b'"run_%b"' % item.run.encode()
-    return b"".join(
-        (
-            b'{"id":"',
-            item.id.encode(),
-            b'","object":"thread.message","created_at":',
-            seconds,
-            b',"thread_id":"thread_',
-            thread_key.encode(),
-            b'","status":"completed","incomplete_details":null,"completed_at":',
-            seconds,
-            b',"incomplete_at":null,"role":"',
-            item.kind.encode(),
-            b'","content":[{"type":"text","text":{"value":',
-            item.body,
-            b',"annotations":[]}}],"assistant_id":null,"run_id":',
-            run,
-            b',"attachments":[],"metadata":{}}',
-        )
+    seconds = item.created_at // 1000
+    return _PLAIN % (
+        item.id.encode(),
+        seconds,
+        thread_key.encode(),
+        seconds,
+        item.kind.encode(),
+        item.body,
+        b"null" if item.run is None else b'"run_%b"' % item.run.encode(),
     )
+
+
+_PLAIN = (
+    b'{"id":"%b","object":"thread.message","created_at":%d,"thread_id":"thread_%b",'
+    b'"status":"completed","incomplete_details":null,"completed_at":%d,"incomplete_at":null,'
+    b'"role":"%b","content":[{"type":"text","text":{"value":%b,"annotations":[]}}],'
+    b'"assistant_id":null,"run_id":%b,"attachments":[],"metadata":{}}'
+)
 
 
 def encode_messages(items: Sequence[Item], thread_key: str, has_more: bool) -> bytes:

@@ -64,7 +64,8 @@ class ItemVerbs(Engine):
             last if high is None else min(high, last),
             steps.descending,
             page.limit + 1,
-            log.Filter(kinds, run),
+            kinds=kinds,
+            run=run,
         )
         more = len(items) > page.limit
         del items[page.limit :]

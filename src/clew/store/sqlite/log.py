@@ -9,7 +9,7 @@ Nothing is copied until then: a fork costs one row, however long the thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import apsw
@@ -53,18 +53,6 @@ def to_item(row: Row) -> Item:
     return Item(id, kind, (body or "").encode(), created_at, run, seq)
 
 
-class Filter:
-    """Which items are wanted: some kinds, or of one run; all by default."""
-
-    def __init__(self, kinds: Sequence[str] | None = None, run: str | None = None) -> None:
-        self.named = kinds is not None or run is not None
-        words = None if kinds is None else f" {' '.join(kinds)} "
-        self.bindings = {"kinds": words, "run": run}
-
-
-ALL = Filter()
-
-
 def read(
     db: apsw.Connection,
     line: list[Level],
@@ -72,25 +60,51 @@ def read(
     high: int,
     descending: bool,
     limit: int,
-    wanted: Filter = ALL,
+    *,
+    kinds: Collection[str] | None = None,
+    run: str | None = None,
 ) -> list[Item]:
-    """Up to `limit` items shown with low < seq < high, in the order asked for."""
-    query = ("find_items_" if wanted.named else "items_") + ("down" if descending else "up")
-    bindings: dict[str, Any] = {"limit": limit, "shadows": len(line) > 1}
-    if wanted.named:
-        bindings |= wanted.bindings
+    """Up to `limit` items shown with low < seq < high, in the order asked for.
+
+    Most items of most threads are wanted, so it is cheaper to pass over the others here than to
+    have SQLite look at each row.
+    """
+    rows_between = _own_rows if len(line) == 1 else _shown_rows
     found: list[Item] = []
     while True:
-        rows: dict[int, Row] = {}
-        for no, shown in line:
-            bounds = {"no": no, "low": low, "high": min(high, shown + 1)}
-            for row in db.execute(SQL[query], bindings | bounds):
-                rows.setdefault(row[5], row)
-        seqs = sorted(rows, reverse=descending)[:limit]
-        found += [to_item(rows[seq]) for seq in seqs if rows[seq][2] is not None]
-        if len(line) == 1 or len(seqs) < limit or len(found) >= limit:
+        rows = rows_between(db, line, low, high, descending, limit)
+        found += [
+            to_item(row)
+            for row in rows
+            if row[2] is not None
+            and (kinds is None or row[1] in kinds)
+            and (run is None or row[4] == run)
+        ]
+        if len(rows) < limit or len(found) >= limit:
             return found[:limit]
-        low, high = (low, seqs[-1]) if descending else (seqs[-1], high)
+        low, high = (low, rows[-1][5]) if descending else (rows[-1][5], high)
+
+
+def _own_rows(
+    db: apsw.Connection, line: list[Level], low: int, high: int, descending: bool, limit: int
+) -> list[Row]:
+    """The next rows of a thread without ancestors."""
+    bounds = {"no": line[0][0], "low": low, "high": high, "shadows": False, "limit": limit}
+    rows = db.execute(SQL["items_down" if descending else "items_up"], bounds).fetchall()
+    return cast(list[Row], rows)
+
+
+def _shown_rows(
+    db: apsw.Connection, line: list[Level], low: int, high: int, descending: bool, limit: int
+) -> list[Row]:
+    """The next rows of a fork: of each seq the nearest one, tombstones too."""
+    query = SQL["items_down" if descending else "items_up"]
+    nearest: dict[int, Row] = {}
+    for no, shown in line:
+        bounds = {"no": no, "low": low, "high": min(high, shown + 1)}
+        for row in db.execute(query, bounds | {"shadows": True, "limit": limit}):
+            nearest.setdefault(row[5], row)
+    return [nearest[seq] for seq in sorted(nearest, reverse=descending)[:limit]]
 
 
 def find(db: apsw.Connection, line: list[Level], id: str) -> Row | None:

@@ -141,22 +141,6 @@ SELECT id, kind, body, created_at, run, seq FROM items
 WHERE thread = :no AND seq > :low AND seq < :high AND (body IS NOT NULL OR :shadows)
 ORDER BY seq DESC LIMIT :limit
 
--- name: find_items_up
--- The same as items_up for some kinds, or of one run.
-SELECT id, kind, body, created_at, run, seq FROM items
-WHERE thread = :no AND seq > :low AND seq < :high AND (body IS NOT NULL OR :shadows)
-  AND (body IS NULL OR ((:kinds IS NULL OR instr(:kinds, ' ' || kind || ' '))
-                        AND (:run IS NULL OR run = :run)))
-ORDER BY seq LIMIT :limit
-
--- name: find_items_down
--- The same, newest first.
-SELECT id, kind, body, created_at, run, seq FROM items
-WHERE thread = :no AND seq > :low AND seq < :high AND (body IS NOT NULL OR :shadows)
-  AND (body IS NULL OR ((:kinds IS NULL OR instr(:kinds, ' ' || kind || ' '))
-                        AND (:run IS NULL OR run = :run)))
-ORDER BY seq DESC LIMIT :limit
-
 -- name: find_item
 -- Every row with this id: the item, and its shadows in forks.
 SELECT thread, id, kind, body, created_at, run, seq FROM items WHERE id = :id
