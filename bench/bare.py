@@ -2,20 +2,20 @@
 
 A POST is decoded and answered with the message object a store would answer with; a GET is answered
 with the bytes given for its path in `--pages FILE`, a JSON object. Nothing is checked, routed or
-numbered. Server, event loop and settings are those of `clew serve` itself.
+numbered. Server, event loop and settings are those of `clew serve` itself; with `--stock`, those
+of uvicorn as it comes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvicorn
 
 from clew.cli import serve
 
@@ -67,21 +67,24 @@ def answer_to(body: bytes, path: str) -> bytes:
     )
 
 
-async def _serve(app: Any) -> None:
-    listener = serve._listen("127.0.0.1", 0)
-    gc.freeze()
-    gc.set_threshold(serve.GARBAGE_THRESHOLD)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    await serve.Server(serve._settings(app), url).serve([listener])
+async def _serve(app: Any, stock: bool) -> None:
+    listener = serve.listen("127.0.0.1", 0)
+    if stock:
+        config = uvicorn.Config(app, lifespan="off", log_level="warning", access_log=False)
+    else:
+        serve.tune()
+        config = serve.settings(app)
+    await serve.Server(config, listener).serve([listener])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=Path)
-    pages = parser.parse_args().pages
-    sys.setswitchinterval(serve.SWITCH_INTERVAL_S)
-    with asyncio.Runner(loop_factory=serve._loop_factory()) as runner:
-        runner.run(_serve(Bare(decode(pages.read_bytes()) if pages else {})))
+    parser.add_argument("--stock", action="store_true")
+    options = parser.parse_args()
+    app = Bare(decode(options.pages.read_bytes()) if options.pages else {})
+    with asyncio.Runner(loop_factory=serve.loop_factory()) as runner:
+        runner.run(_serve(app, options.stock))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def measure(plan: Plan, load: Load) -> Iterator[Row]:
         paths = [f"/v1/threads/{id}/messages" for id in filled_threads(clew)]
         pages = plan.folder / "pages.json"
         pages.write_bytes(msgspec.json.encode({path: clew.get(path).decode() for path in paths}))
-        with servers.bare(plan.folder, "--pages", str(pages)) as bare:
+        with servers.bare(plan.folder, "--stock", "--pages", str(pages)) as bare:
             yield newest(plan, load, clew, bare, paths)
 
 

@@ -40,18 +40,11 @@ def test_the_walk_finds_the_page(order: str, limit: int) -> None:
 
 
 def walked(steps: Walk, limit: int) -> str:
-    """What an engine reads: from the start, one way, up to the stop."""
-    path = LIST[::-1] if steps.descending else LIST
-    path = path if steps.start is None else path[path.index(steps.start) + 1 :]
-    path = path.partition(steps.stop)[0] if steps.stop else path
-    if steps.stop and beyond(steps):
-        path = ""
-    return path[:limit][::-1] if steps.reverse else path[:limit]
-
-
-def beyond(steps: Walk) -> bool:
-    """Whether the stop lies before the start, so that nothing is between them."""
-    return steps.start is not None and (steps.start >= str(steps.stop)) != steps.descending
+    """What an engine reads: the entries between the bounds, in the walk's direction."""
+    low, high = (steps.stop, steps.start) if steps.descending else (steps.start, steps.stop)
+    found = [one for one in LIST if (low is None or one > low) and (high is None or one < high)]
+    path = "".join(reversed(found) if steps.descending else found)[:limit]
+    return path[::-1] if steps.reverse else path
 
 
 def sliced(page: Page) -> str:

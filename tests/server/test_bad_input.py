@@ -178,7 +178,7 @@ def test_a_wrong_request_is_refused_by_name(live: Live, standing: dict[str, str]
         ), error
         expected = case.message.replace("{conversation}", standing["conversation"])
         assert error["message"].startswith(expected)
-        assert error["message"] == expected or expected.endswith(": ") or expected.endswith(". ")
+        assert error["message"] == expected or expected.endswith((": ", ". "))
         assert error["type"] == "invalid_request_error"
         assert refused.headers["x-request-id"].startswith("req_")
         assert everything(http, standing) == before

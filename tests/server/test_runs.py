@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -159,6 +161,54 @@ def test_a_slow_run_is_cancelled_at_once(client: OpenAI, assistant: str):
         client.beta.threads.runs.cancel(run.id, thread_id=thread)
     assert refusal.value.body["message"] == "Cannot cancel run with status 'cancelled'."
     assert client.beta.threads.runs.retrieve(run.id, thread_id=thread) == ended
+
+
+def test_a_cancellation_that_comes_at_the_end_leaves_the_run_ended(
+    client: OpenAI, live: Live, project: str, assistant: str
+):
+    """Whoever wins, the run is over, its stream ends with that, and the thread is free."""
+    thread = asking(client, "hello")
+    for delay in range(30):
+        with client.beta.threads.runs.create(thread, assistant_id=assistant, stream=True) as events:
+            kinds = []
+            for event in events:
+                kinds.append(event.event)
+                if len(kinds) == 1 + delay % 14:
+                    key = event_run(client, thread)
+                    with suppress(openai.BadRequestError):
+                        client.beta.threads.runs.cancel(key, thread_id=thread)
+        ended = client.beta.threads.runs.list(thread, limit=1).data[0]
+        assert kinds[-1] == f"thread.run.{ended.status}"
+        assert ended.status in ("cancelled", "completed")
+
+
+def event_run(client: OpenAI, thread: str) -> str:
+    return client.beta.threads.runs.list(thread, limit=1).data[0].id
+
+
+def test_a_run_cancelled_as_it_begins_ends(live: Live, project: str):
+    """Cancelled while its first or last move is being stored, it ends all the same."""
+
+    async def play() -> None:
+        async with live.async_client(project=project) as client:
+            assistant = (await client.beta.assistants.create(model="scripted")).id
+            runs = client.beta.threads.runs
+
+            async def one() -> str:
+                made = await client.beta.threads.create_and_run(
+                    assistant_id=assistant,
+                    thread={"messages": [{"role": "user", "content": "hello"}]},
+                )
+                with suppress(openai.BadRequestError):
+                    await runs.cancel(made.id, thread_id=made.thread_id)
+                while True:
+                    run = await runs.retrieve(made.id, thread_id=made.thread_id)
+                    if run.status in ("cancelled", "completed"):
+                        return run.status
+
+            await asyncio.wait_for(asyncio.gather(*(one() for _ in range(40))), 20)
+
+    asyncio.run(play())
 
 
 def test_a_cancelled_run_keeps_what_it_had_said(client: OpenAI, assistant: str):

@@ -19,7 +19,6 @@ from clew.cli.config import Config
 from clew.core.errors import ClewError
 from clew.embedded import running
 from clew.providers.catalog import Catalog
-from clew.server.app import App
 from clew.server.protocol import Protocol
 
 DRAIN_S = 15
@@ -35,9 +34,10 @@ SWITCH_INTERVAL_S = 0.0001
 class Server(uvicorn.Server):
     """Says when it is ready, and ends with status 0 on SIGTERM and SIGINT."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
-        self._url = url
+        host, port = listener.getsockname()[:2]
+        self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -56,23 +56,28 @@ def serve(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
     _check_address(config.host)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config))
-
-
-async def _serve(config: Config) -> int:
-    catalog = Catalog(config.upstream_url, config.upstream_key, config.script)
-    listener = _listen(config.host, config.port)
-    host, port = listener.getsockname()[:2]
-    async with running(config.store, catalog) as app:
-        gc.freeze()
-        gc.set_threshold(GARBAGE_THRESHOLD)
-        await Server(_settings(app), f"http://{_spelled(host)}:{port}").serve([listener])
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(config))
     return 0
 
 
-def _settings(app: App) -> uvicorn.Config:
+async def _serve(config: Config) -> None:
+    catalog = Catalog(config.upstream_url, config.upstream_key, config.script)
+    listener = listen(config.host, config.port)
+    async with running(config.store, catalog) as app:
+        tune()
+        await Server(settings(app), listener).serve([listener])
+
+
+def tune() -> None:
+    """Interpreter settings for a process that does nothing but serve."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
+
+
+def settings(app: Any) -> uvicorn.Config:
+    """How uvicorn serves an ASGI application of ours."""
     return uvicorn.Config(
         app,
         http=Protocol,
@@ -87,7 +92,8 @@ def _settings(app: App) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 picks a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -114,11 +120,8 @@ def _check_address(host: str) -> None:
         )
 
 
-def _spelled(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _loop_factory() -> Any:
+def loop_factory() -> Any:
+    """uvloop's event loop, where there is uvloop."""
     try:
         import uvloop
     except ImportError:

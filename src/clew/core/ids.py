@@ -108,7 +108,7 @@ def key_of(noun: str, id: str) -> str | None:
     for prefix in PREFIXES[noun]:
         if id.startswith(prefix):
             key = id[len(prefix) :]
-            return key if (key.isascii() and key.isalnum()) or _ID.match(key) else None
+            return key if is_id(key) else None
     return None
 
 

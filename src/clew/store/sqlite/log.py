@@ -10,7 +10,7 @@ Nothing is copied until then: a fork costs one row, however long the thread.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import cast
 
 import apsw
 
