@@ -12,7 +12,7 @@ import httpx2
 import uvicorn
 from openai import AsyncOpenAI, OpenAI
 
-from clew.cli.serve import _settings
+from clew.cli.serve import settings
 from clew.embedded import Clew
 from clew.providers.catalog import Catalog
 
@@ -30,7 +30,7 @@ class Live:
         listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         ready = threading.Event()
-        self._server = Announced(_settings(self.here.app), ready)
+        self._server = Announced(settings(self.here.app), ready)
         self._serving: Future[None] = self.here.submit(self._server.serve([listener]))
         ready.wait(10)
         assert self._server.started

@@ -99,23 +99,39 @@ def window(items: Iterable[Item], policy: Policy | None = None) -> Window:
 
 def _whole(items: list[Item]) -> list[Item]:
     """Without what stands alone. Only a cut, or an abandoned turn, leaves such items."""
-    special = [item for item in items if not item.is_message]
-    if not special:
+    if all(item.is_message for item in items):
         return items
-    called = {call_id(item) for item in special if item.kind in CALLS}
-    answered = {call_id(item) for item in special if item.kind in OUTPUTS}
+    paired = _paired(items)
     whole: list[Item] = []
-    for item in reversed(items):
-        if item.kind in OUTPUTS and call_id(item) not in called:
-            continue
-        if item.kind in CALLS and call_id(item) not in answered:
-            continue
-        if item.kind == "reasoning" and (not whole or not _follows_reasoning(whole[-1])):
-            continue
-        whole.append(item)
+    follower: Item | None = None
+    for place in reversed(range(len(items))):
+        item = items[place]
+        if item.kind in CALLS or item.kind in OUTPUTS:
+            stands = place in paired
+        else:
+            stands = item.kind != "reasoning" or _follows_reasoning(follower)
+        follower = item if stands else None
+        if stands:
+            whole.append(item)
     whole.reverse()
     return whole
 
 
-def _follows_reasoning(item: Item) -> bool:
+def _paired(items: list[Item]) -> set[int]:
+    """Places of calls and outputs that belong together: an output and the newest call for it."""
+    waiting: dict[tuple[str, str], int] = {}
+    paired: set[int] = set()
+    for place, item in enumerate(items):
+        if item.kind in CALLS:
+            waiting[item.kind, call_id(item)] = place
+        elif item.kind in OUTPUTS:
+            called = waiting.pop((item.kind.removesuffix("_output"), call_id(item)), None)
+            if called is not None:
+                paired |= {called, place}
+    return paired
+
+
+def _follows_reasoning(item: Item | None) -> bool:
+    if item is None:
+        return False
     return item.kind not in ("user", "system", "developer") and item.kind not in OUTPUTS

@@ -23,7 +23,7 @@ class Executor:
         self, store: Store, provider_of: Callable[[str], Provider], now: Callable[[], int]
     ) -> None:
         self._store, self._provider_of, self._now = store, provider_of, now
-        self._live: dict[str, Live] = {}
+        self._turns: dict[str, Turn] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, project: str, run: Run, log: Log | None = None) -> Live:
@@ -31,17 +31,17 @@ class Executor:
 
         `log` stands in for the store when the run is not to be stored.
         """
-        live = self._live[run.key] = Live(run)
         provider = self._provider_of(run.model)
-        turn = Turn(log or self._store, provider, self._now, project, run, live)
+        turn = Turn(log or self._store, provider, self._now, project, run, Live(run))
         task = asyncio.create_task(turn.drive(), name=f"run {run.key}")
-        self._tasks[run.key] = task
-        task.add_done_callback(lambda _: self._forget(run.key, live))
-        return live
+        self._turns[run.key], self._tasks[run.key] = turn, task
+        task.add_done_callback(lambda _: self._forget(run.key, turn))
+        return turn.live
 
     def following(self, run: str) -> Live | None:
         """The events of a run this process is working on."""
-        return self._live.get(run)
+        turn = self._turns.get(run)
+        return None if turn is None else turn.live
 
     async def cancel(self, project: str, run: Run, once: Once | None = None) -> Run:
         """Cancel a run: at once when it waits for nobody, else as soon as its model lets go.
@@ -49,16 +49,16 @@ class Executor:
         Raises IllegalMove when its status does not allow it.
         """
         while True:
-            task = self._tasks.get(run.key)
-            waits = run.status == "requires_action" or (run.status == "queued" and task is None)
+            turn = self._turns.get(run.key)
+            waits = run.status == "requires_action" or (run.status == "queued" and turn is None)
             try:
                 target = "cancelled" if waits else "cancelling"
                 moved = await self._move(project, run, target, once)
             except Moved as lost:
                 run = lost.run
                 continue
-            if task is not None:
-                task.cancel()
+            if turn is not None:
+                turn.let_go()
             return moved
 
     async def expire(self, project: str, run: Run) -> Run:
@@ -70,24 +70,24 @@ class Executor:
 
     def abandon(self, thread: str) -> None:
         """Let go of the model for a thread that is gone."""
-        for run, task in self._tasks.items():
+        for run, turn in self._turns.items():
             if thread_of_run(run) == thread:
-                task.cancel()
+                turn.let_go()
 
     async def close(self) -> None:
         """Let running turns finish; those that take too long fail visibly."""
         tasks = list(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for turn in self._turns.values():
+            turn.let_go()
+        await asyncio.gather(*tasks)
 
     async def _move(self, project: str, run: Run, status: str, once: Once | None = None) -> Run:
         now = self._now()
         moved = move(run, status, now)
         return await self._store.move_run(project, run.status, moved, now_ms=now, once=once)
 
-    def _forget(self, run: str, live: Live) -> None:
-        if self._live.get(run) is live:
-            del self._live[run], self._tasks[run]
+    def _forget(self, run: str, turn: Turn) -> None:
+        if self._turns.get(run) is turn:
+            del self._turns[run], self._tasks[run]

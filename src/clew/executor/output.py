@@ -22,6 +22,7 @@ class _Draft(msgspec.Struct):
     call_id: str = ""
     name: str = ""
     parts: list[str] = []
+    whole: bool = False
 
 
 class Output:
@@ -58,16 +59,20 @@ class Output:
         """
         for draft in self._open:
             if draft.kind == "assistant" or status == "completed":
-                self._end(draft, status)
+                self._end(draft, "completed" if draft.whole else status)
         self._open = []
         return self._items
 
     def _end_message(self) -> None:
-        """A message is whole once the model calls a function; what it says then is another."""
-        if self._message is not None:
-            self._open.remove(self._message)
-            self._end(self._message, "completed")
-            self._message = None
+        """A message is whole once the model calls a function; what it says then is another.
+
+        It ends then, unless a call that began before it is still open.
+        """
+        message, self._message = self._message, None
+        if message is not None:
+            message.whole = True
+            if self._open[0] is message:
+                self._end(self._open.pop(0), "completed")
 
     def _end(self, draft: _Draft, status: str) -> None:
         item = self._item(draft, status)

@@ -85,11 +85,29 @@ class Turn:
         live: Live,
     ) -> None:
         self._log, self._provider, self._now = log, provider, now
-        self._project, self.run, self._live = project, run, live
+        self._project, self.run, self.live = project, run, live
         self._output = Output(run, live.tell, now)
+        self._asking: asyncio.Task[Any] | None = None
+        self._let_go = False
+
+    def let_go(self) -> None:
+        """Leave the model; what is being written at the moment is still written."""
+        self._let_go = True
+        if self._asking is not None:
+            self._asking.cancel()
 
     async def drive(self) -> None:
         """Whatever happens, the run is left terminal, paused, or to whoever moved it meanwhile."""
+        try:
+            await self._take()
+        except NotFound:
+            log.info("run %s: its thread was erased", self.run.key)
+        except Exception:
+            log.exception("run %s: how it ended could not be recorded", self.run.key)
+        finally:
+            self.live.end()
+
+    async def _take(self) -> None:
         try:
             await self._move("in_progress")
             await self._answer()
@@ -98,12 +116,10 @@ class Turn:
         except Moved as lost:
             await self._overtaken(lost.run)
         except NotFound:
-            log.info("run %s: its thread was erased", self.run.key)
+            raise
         except Exception:
             log.exception("run %s failed", self.run.key)
             await self._fail("server_error", "The server had an error during this run.")
-        finally:
-            self._live.end()
 
     async def _answer(self) -> None:
         run = self.run
@@ -129,12 +145,18 @@ class Turn:
 
     async def _ask(self, window: Window) -> Finish:
         """The model call, from the first byte sent to the last delta taken."""
+        if self._let_go:
+            raise asyncio.CancelledError
+        self._asking = asyncio.current_task()
         request = request_of(self.run, window.items)
-        async with aclosing(self._provider.stream(request)) as deltas:
-            async for delta in deltas:
-                if isinstance(delta, Finish):
-                    return delta
-                self._output.take(delta)
+        try:
+            async with aclosing(self._provider.stream(request)) as deltas:
+                async for delta in deltas:
+                    if isinstance(delta, Finish):
+                        return delta
+                    self._output.take(delta)
+        finally:
+            self._asking = None
         raise ProviderError("server_error", "The model's answer broke off.")
 
     def _begin_call(self, window: Window) -> Call:
@@ -157,25 +179,20 @@ class Turn:
             await self._move("failed", items, call, error={"code": code, "message": message})
         except Moved as lost:
             await self._overtaken(lost.run)
-        except Exception:
-            log.exception("run %s: its failure could not be recorded", self.run.key)
 
     async def _stopped(self) -> None:
-        """The task was cancelled: the run was, its thread is gone, or the server is closing."""
-        try:
-            run = await self._log.get_run(self._project, self.run.thread, self.run.key)
-        except NotFound:
-            return
-        if run.status == "cancelling":
+        """The model was left: the run was cancelled, its thread is gone, or the server closes."""
+        run = await self._log.get_run(self._project, self.run.thread, self.run.key)
+        if run.status == "cancelling" or run.is_terminal:
             await self._overtaken(run)
-        elif not run.is_terminal:
+        else:
             self.run = run
             await self._fail("server_error", "The server was stopped during this run.")
 
     async def _overtaken(self, run: Run) -> None:
         """Somebody else moved the run: finish a cancellation, accept anything else."""
         self.run = run
-        self._live.tell(RunChanged(run))
+        self.live.tell(RunChanged(run))
         if run.status == "cancelling":
             await self._move("cancelled", self._output.finish("incomplete"))
 
@@ -189,7 +206,7 @@ class Turn:
         now, was = self._now(), self.run.status
         moved = move(self.run, status, now, **changes)
         self.run = await self._log.move_run(self._project, was, moved, items, now_ms=now, call=call)
-        self._live.tell(RunChanged(self.run))
+        self.live.tell(RunChanged(self.run))
 
 
 def limits_of(run: Run) -> dict[str, int | None]:

@@ -35,10 +35,10 @@ class AssistantVerbs(Engine):
         return await self.write(act)
 
     async def get_assistant(self, project: str, assistant: str) -> Assistant:
-        return _read(self.reader, project, assistant)
+        return _read(self.snapshot(), project, assistant)
 
     async def list_assistants(self, project: str, page: Page) -> tuple[list[Assistant], bool]:
-        rows, more = read_page(self.reader, "assistant", page, {"project": project})
+        rows, more = read_page(self.snapshot(), "assistant", page, {"project": project})
         return [_to_assistant(*row) for row in rows], more
 
     async def update_assistant(

@@ -49,10 +49,13 @@ class _Write(msgspec.Struct, eq=False):
 
 
 class Committer:
-    """Runs writes on `db` in groups, in the order submitted."""
+    """Runs writes on `db` in groups, in the order submitted.
 
-    def __init__(self, db: apsw.Connection, path: str) -> None:
-        self._db = db
+    `on_commit` is called when a group is on disk, before any of its writes is acknowledged.
+    """
+
+    def __init__(self, db: apsw.Connection, path: str, on_commit: Callable[[], None]) -> None:
+        self._db, self._on_commit = db, on_commit
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Write] = []
         self._alone: deque[_Write] = deque()
@@ -139,6 +142,7 @@ class Committer:
         self._loop.call_soon(self._next)
 
     def _finish(self, error: Exception | None) -> None:
+        self._on_commit()
         group, self._group = self._group, []
         for write in group:
             if error is not None:

@@ -33,7 +33,9 @@ class Engine:
 
     def __init__(self, path: str, db: apsw.Connection, reader: apsw.Connection) -> None:
         self.path, self.db, self.reader = path, db, reader
-        self._commits = Committer(db, path)
+        self._loop = asyncio.get_running_loop()
+        self._in_snapshot = False
+        self._commits = Committer(db, path, self._end_snapshot)
 
     @classmethod
     async def open(cls, path: str) -> Self:
@@ -48,9 +50,28 @@ class Engine:
 
     async def close(self) -> None:
         await self._commits.close()
+        self._end_snapshot()
         if self.reader is not self.db:
             self.reader.close()
         self.db.close()
+
+    def snapshot(self) -> apsw.Connection:
+        """The connection to read from.
+
+        What is read in one turn of the event loop is read in one transaction: taking and leaving
+        the locks of one costs as much as reading a row. It ends before a write is acknowledged,
+        so whoever wrote reads what was written.
+        """
+        if not self._in_snapshot and self.reader is not self.db:
+            self._in_snapshot = True
+            self.reader.execute("BEGIN")
+            self._loop.call_soon(self._end_snapshot)
+        return self.reader
+
+    def _end_snapshot(self) -> None:
+        if self._in_snapshot:
+            self._in_snapshot = False
+            self.reader.execute("COMMIT")
 
     def write(self, act: Callable[[], T], *, scrub: bool = False) -> asyncio.Future[T]:
         """Run `act`, which must decide before it changes anything, in a durable transaction."""

@@ -50,7 +50,7 @@ class ItemVerbs(Engine):
         kinds: Sequence[str] | None = None,
         run: str | None = None,
     ) -> tuple[list[Item], bool]:
-        db = self.reader
+        db = self.snapshot()
         found = lock(db, project, thread)
         line = log.levels(db, found)
         steps = walk(page)
@@ -74,12 +74,12 @@ class ItemVerbs(Engine):
         return items, more
 
     async def read_items(self, project: str, thread: str, *, below: int, limit: int) -> list[Item]:
-        line = log.levels(self.reader, lock(self.reader, project, thread))
-        return log.read(self.reader, line, 0, below, True, limit)
+        db = self.snapshot()
+        return log.read(db, log.levels(db, lock(db, project, thread)), 0, below, True, limit)
 
     async def get_item(self, project: str, thread: str, item: str) -> Item:
-        found = lock(self.reader, project, thread)
-        return log.to_item(_shown(self.reader, found, item))
+        db = self.snapshot()
+        return log.to_item(_shown(db, lock(db, project, thread), item))
 
     async def update_item(
         self,

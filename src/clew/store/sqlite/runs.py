@@ -51,11 +51,12 @@ class RunVerbs(Engine):
         return await self.write(act)
 
     async def get_run(self, project: str, thread: str, run: str) -> Run:
-        return _read_run(self.reader, lock(self.reader, project, thread), run)
+        db = self.snapshot()
+        return _read_run(db, lock(db, project, thread), run)
 
     async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]:
-        scope = {"no": lock(self.reader, project, thread).no}
-        rows, more = read_page(self.reader, "run", page, scope)
+        db = self.snapshot()
+        rows, more = read_page(db, "run", page, {"no": lock(db, project, thread).no})
         return [_to_run(*row) for row in rows], more
 
     async def update_run(

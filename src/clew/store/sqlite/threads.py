@@ -33,7 +33,7 @@ class ThreadVerbs(Engine):
         return await self.write(act)
 
     async def get_thread(self, project: str, thread: str) -> Thread:
-        return read_thread(self.reader, project, thread)
+        return read_thread(self.snapshot(), project, thread)
 
     async def list_threads(self, project: str, query: ThreadQuery) -> tuple[list[Thread], bool]:
         bindings: dict[str, Any] = {
@@ -48,7 +48,7 @@ class ThreadVerbs(Engine):
             prefix = "find_"
             name, value = next(iter(query.metadata.items()))
             bindings |= {"name": name, "value": value, "metadata": text(query.metadata)}
-        rows, more = read_page(self.reader, "thread", query.page, bindings, prefix)
+        rows, more = read_page(self.snapshot(), "thread", query.page, bindings, prefix)
         return [_to_thread(row) for row in rows], more
 
     async def update_thread(
