@@ -98,3 +98,9 @@ def test_a_wrong_call_is_status_two(arguments: list[str], capsys: pytest.Capture
         main(arguments)
     assert ended.value.code == 2
     assert "usage: clew" in capsys.readouterr().err
+
+
+def test_an_upstream_is_an_address():
+    """What is no HTTP address is refused by the setting's name."""
+    with pytest.raises(BadRequest, match="upstream_url"):
+        load_config({"upstream_url": "not a url"}, {}, None)

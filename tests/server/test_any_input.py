@@ -20,6 +20,8 @@ from .live import Live
 
 PROJECT = "proj_any_input"
 ID = re.compile(r"\{\w+\}")
+NAMING = [route for route in ROUTES if ID.search(route.path)]
+"""The routes with ids in them."""
 
 
 @pytest.fixture
@@ -36,6 +38,9 @@ def ids(live: Live) -> list[str]:
     return [thread, thread.replace("thread_", "conv_"), run, message, assistant, response]
 
 
+header_values = st.binary(max_size=12).map(lambda text: bytes(c | 0x20 for c in text))
+"""Without control characters, which no HTTP server lets through."""
+
 segments = any_text.map(lambda text: text.encode(errors="ignore").decode().replace("/", ""))
 """Parts of a path, as an HTTP server gives them: decoded, so without lone surrogates."""
 
@@ -51,7 +56,7 @@ def requests(route: Route) -> st.SearchStrategy[tuple[list[Any], bytes, bytes, A
     query = st.lists(pair, max_size=3).map(_query) | st.binary(max_size=12)
     header = st.tuples(
         st.sampled_from([b"if-match", b"idempotency-key", b"openai-project"]),
-        st.binary(max_size=12) | st.sampled_from([b'"1"', b"k", PROJECT.encode()]),
+        header_values | st.sampled_from([b'"1"', b"k", PROJECT.encode()]),
     )
     place = st.integers(0, 5) | segments
     ids = st.lists(place, min_size=3, max_size=3)
@@ -136,8 +141,27 @@ def test_no_path_is_a_fault_of_the_server(live: Live, method: str):
     play()
 
 
-def test_a_quoted_id_is_unquoted_once(live: Live):
-    """Over real HTTP an id with escapes is just an unknown id."""
+@pytest.mark.parametrize("route", NAMING, ids=lambda route: f"{route.method} {route.path}")
+def test_a_strange_id_is_not_found(live: Live, ids: list[str], route: Route):
+    """Over real HTTP, where the last id of a path should be, it is an unknown one."""
+    places = [ids[0] if "thread" in route.path else ids[1], ids[2]]
+    count = len(ID.findall(route.path))
     with live.http(PROJECT) as http:
-        for text in ("thread_%41", "thread_%2e%2e", quote("thread_é"), "thread_%00", "%ff"):
-            assert http.get(f"/v1/threads/{text}").status_code == 404
+        for text in ("%41", "%2e%2e", quote("é"), "a%00b", "%ff", "x" * 5000):
+            filled = iter([*places[: count - 1], text])
+            path = ID.sub(lambda _, filled=filled: next(filled), route.path)
+            answer = http.request(route.method, path, json=LEAST.get(route.path, {}))
+            assert answer.status_code == 404, answer.text
+            assert "not found" in answer.text or "No " in answer.text
+
+
+LEAST = {
+    "/v1/threads/{thread_id}/messages": {"role": "user", "content": "x"},
+    "/v1/conversations/{conversation_id}": {"metadata": {}},
+    "/v1/conversations/{conversation_id}/items": {"items": [{"role": "user", "content": "x"}]},
+    "/v1/threads/{thread_id}/runs": {"assistant_id": "asst_x"},
+    "/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs": {
+        "tool_outputs": [{"tool_call_id": "x"}]
+    },
+}
+"""The least that each route lets through to look for the id."""

@@ -146,6 +146,17 @@ def test_a_run_sees_what_was_changed_since_the_last(client: OpenAI, assistant: s
     assert "C-77" not in newest_text(client, thread)
 
 
+def test_an_answer_says_when_to_look_again(client: OpenAI, assistant: str):
+    """While a run goes on, its answers tell polling helpers how long to wait; then they do not."""
+    thread = asking(client, "wait")
+    raw = client.beta.threads.runs.with_raw_response
+    run = client.beta.threads.runs.create(thread, assistant_id=assistant).id
+    assert int(raw.retrieve(run, thread_id=thread).headers["openai-poll-after-ms"]) < 1000
+    client.beta.threads.runs.cancel(run, thread_id=thread)
+    until(client, thread, run, "cancelled")
+    assert "openai-poll-after-ms" not in raw.retrieve(run, thread_id=thread).headers
+
+
 def test_a_slow_run_is_cancelled_at_once(client: OpenAI, assistant: str):
     """Cancelling lets go of the model; the thread is free again and has no answer."""
     thread = asking(client, "wait")

@@ -19,6 +19,7 @@ from clew.store.postgres import PostgresStore
 from clew.store.postgres.appends import GROUP_MAX, Append, gather
 
 NOW = 1_700_000_000_000
+STUCK = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'items'::regclass"
 
 
 def say(text: str) -> Item:
@@ -78,9 +79,7 @@ def test_each_request_of_a_group_is_told_where_it_ended(postgres_database: str):
         store = await PostgresStore.open(postgres_database)
         thread = await new_thread(store)
         items = [[say("a")], [say("b"), say("c")], [say("d")]]
-        ends = await asyncio.gather(
-            *(store.append_items("p", thread, some, NOW) for some in items)
-        )
+        ends = await asyncio.gather(*(store.append_items("p", thread, some, NOW) for some in items))
         assert ends == [(2, 1), (3, 3), (4, 4)]
         assert [[item.seq for item in some] for some in items] == [[1], [2, 3], [4]]
         assert await texts(store, thread) == ["a", "b", "c", "d"]
@@ -148,5 +147,78 @@ def test_closing_finishes_what_was_accepted(postgres_database: str):
         await asyncio.sleep(0)
         await store.close()
         assert await asked == (2, 1)
+
+    run(main())
+
+
+def test_an_append_cut_off_is_unavailable_and_the_next_one_goes_through(postgres_database: str):
+    """Nobody knows what became of a group whose connection broke; a new one serves the rest."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres_database)
+        thread = await new_thread(store)
+        async with await psycopg.AsyncConnection.connect(postgres_database) as other:
+            await other.execute("LOCK TABLE items")
+            stuck = asyncio.create_task(store.append_items("p", thread, [say("a")], NOW))
+            while not (await (await other.execute(STUCK)).fetchone()):
+                pass
+            later = asyncio.create_task(store.append_items("p", thread, [say("b")], NOW))
+            await other.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
+            with pytest.raises(ClewError) as failure:
+                await stuck
+            assert failure.value.code == "unavailable"
+            assert isinstance(failure.value.__cause__, psycopg.OperationalError)
+            await other.rollback()
+            assert await later == (2, 1)
+        assert await texts(store, thread) == ["b"]
+        await store.close()
+
+    run(main())
+
+
+def test_a_connection_that_breaks_while_nothing_is_under_way_is_not_noticed(postgres_database: str):
+    """The appends before it and after it succeed."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres_database)
+        thread = await new_thread(store)
+        assert await store.append_items("p", thread, [say("a")], NOW) == (2, 1)
+        async with await psycopg.AsyncConnection.connect(postgres_database) as other:
+            await other.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE query LIKE 'PREPARE%' AND datname = current_database()"
+            )
+        assert await store.append_items("p", thread, [say("b")], NOW) == (3, 2)
+        await store.close()
+
+    run(main())
+
+
+def test_a_database_that_went_away_makes_appends_unavailable(postgres_database: str):
+    """Nobody can connect any more: those that wait are told so, and closing still works."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres_database)
+        thread = await new_thread(store)
+        gone = psycopg.conninfo.make_conninfo(postgres_database, dbname="gone")
+        store._dsn = gone
+        asked = [store.append_items("p", thread, [say(text)], NOW) for text in "ab"]
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert [getattr(end, "code", end) for end in ends] == ["unavailable"] * 2
+        await store.close()
+
+    run(main())
+
+
+def test_an_append_larger_than_the_socket_takes_is_sent_in_pieces(postgres_database: str):
+    """An item of ten megabytes lands as it was, and so does the next one."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres_database)
+        thread, large = await new_thread(store), "ab" * 5_000_000
+        assert await store.append_items("p", thread, [say(large)], NOW) == (2, 1)
+        assert await store.append_items("p", thread, [say("c")], NOW) == (3, 2)
+        assert await texts(store, thread) == [large, "c"]
+        await store.close()
 
     run(main())

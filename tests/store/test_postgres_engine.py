@@ -22,6 +22,12 @@ from clew.store.postgres.schema import migrate
 NOW = 1_700_000_000_000
 
 
+_END_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE application_name = 'clew' AND datname = current_database()"
+)
+
+
 def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(main, 30))
 
@@ -117,15 +123,11 @@ def test_a_lost_connection_is_replaced(postgres_database: str):
         store = await PostgresStore.open(postgres_database, pool_size=1)
         thread = (await store.create_thread("p", new_thread())).key
         async with await psycopg.AsyncConnection.connect(postgres_database) as other:
-            await other.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE application_name = 'clew' AND datname = current_database()"
-            )
-        item = message(new_item_id("user", NOW), "user", "a", NOW)
+            await other.execute(_END_CONNECTIONS)
         with pytest.raises(ClewError) as failure:
-            await store.append_items("p", thread, [item], NOW)
+            await store.get_thread("p", thread)
         assert failure.value.code == "unavailable"
-        assert await store.append_items("p", thread, [item], NOW) == (2, 1)
+        assert (await store.get_thread("p", thread)).key == thread
         await store.close()
 
     run(main())

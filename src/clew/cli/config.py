@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -19,8 +20,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
     store: str = "sqlite:///clew.db"
     host: str = "127.0.0.1"
-    port: int = 8787
-    upstream_url: str | None = None
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8787
+    upstream_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]")] | None = None
     upstream_key: str | None = None
     script: str | None = None
 

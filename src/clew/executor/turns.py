@@ -93,8 +93,9 @@ class Turn:
     def let_go(self) -> None:
         """Leave the model; what is being written at the moment is still written."""
         self._let_go = True
-        if self._asking is not None:
-            self._asking.cancel()
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.cancel()
 
     async def drive(self) -> None:
         """Whatever happens, the run is left terminal, paused, or to whoever moved it meanwhile."""

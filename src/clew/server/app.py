@@ -58,6 +58,8 @@ class App:
             answer = await self._answer(route, request)
         except Disconnected:
             return
+        except Replayed as replayed:
+            answer = Answer(replayed.answer, headers=[(b"idempotent-replayed", b"true")])
         except ClewError as error:
             answer = _refusal(error, route)
         except Exception:
@@ -73,8 +75,6 @@ class App:
         server = self.server
         try:
             return await route.handler(server, request)
-        except Replayed as replayed:
-            return Answer(replayed.answer, headers=[(b"idempotent-replayed", b"true")])
         except Busy as busy:
             run = await server.store.get_run(request.project, busy.thread, busy.run)
             if run.expires_at > server.now() or server.executor.following(run.key):

@@ -71,7 +71,7 @@ async def list_items(server: Server, request: Request) -> Answer:
 
 async def get_item(server: Server, request: Request) -> Answer:
     request.query()
-    key, id = request.key("thread"), request.params[1]
+    key, id = request.key("thread"), request.id("item", 1)
     return Answer(items.encode_item(await server.store.get_item(request.project, key, id)))
 
 
@@ -80,7 +80,7 @@ async def delete_item(server: Server, request: Request) -> Answer:
     changed = await server.store.erase_item(
         request.project,
         request.key("thread"),
-        request.params[1],
+        request.id("item", 1),
         now,
         if_revision=request.if_revision(),
         once=request.once(now, _encode),

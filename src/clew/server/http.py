@@ -139,6 +139,13 @@ class Request:
             raise ClewError("not_found", not_found(noun, shown(id), self.route.face))
         return key
 
+    def id(self, noun: str, place: int) -> str:
+        """A path id as it came; what cannot be an id is not found, like any other."""
+        id = self.params[place]
+        if not is_id(id):
+            raise ClewError("not_found", not_found(noun, shown(id), self.route.face))
+        return id
+
     def once(
         self, now_ms: int, answer: Callable[[Any], bytes], *, project_wide: bool = False
     ) -> Once | None:

@@ -78,7 +78,8 @@ async def delete_message(server: Server, request: Request) -> Answer:
 
 async def _message(server: Server, request: Request) -> Item:
     """The item a path names, if the Threads face shows it."""
-    item = await server.store.get_item(request.project, request.key("thread"), request.params[1])
+    key, id = request.key("thread"), request.id("item", 1)
+    item = await server.store.get_item(request.project, key, id)
     if item.kind not in THREAD_ROLES:
         raise NotFound("item", item.id)
     return item

@@ -11,9 +11,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""Not the head of an answer: the client sends its body when it has this."""
+
 
 class OneWrite:
-    """A transport that holds the head of an answer until the first write after it."""
+    """A transport that holds the head of an answer until the first write after it, or `flush`."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -22,14 +25,17 @@ class OneWrite:
     def write(self, data: bytes) -> None:
         if self._head is not None:
             data, self._head = self._head + data, None
-        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
+        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data != _GO_ON:
             self._head = data
             return
         self._transport.write(data)
 
-    def close(self) -> None:
+    def flush(self) -> None:
         if self._head is not None:
             self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -39,4 +45,9 @@ class OneWrite:
 class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.transport = OneWrite(transport)  # type: ignore[assignment]
+        self._one_write = OneWrite(transport)
+        self.transport = self._one_write  # type: ignore[assignment]
+
+    def on_response_complete(self) -> None:
+        self._one_write.flush()  # an answer to HEAD is all head
+        super().on_response_complete()

@@ -56,7 +56,7 @@ async def create_response(server: Server, request: Request) -> Answer | Stream:
 
 
 async def get_response(server: Server, request: Request) -> Answer:
-    run = await _find(server, request.project, request.params[0])
+    run = await _find(server, request.project, request.id("run", 0))
     if request.query().get("stream"):
         raise BadRequest(
             "This response cannot be streamed because it was not created with background=true.",

@@ -23,6 +23,10 @@ from clew.wire.fields import encode_page, page_of
 from clew.wire.run_events import RunStream
 
 
+_POLL_AFTER = (b"openai-poll-after-ms", b"200")
+"""How soon the official client's polling helpers look again; without it, after a second."""
+
+
 class Encoder(Protocol):
     def encode(self, event: Event) -> bytes: ...
 
@@ -63,7 +67,8 @@ async def create_thread_and_run(server: Server, request: Request) -> Answer | St
 
 async def get_run(server: Server, request: Request) -> Answer:
     run = await find_run(server, request)
-    return Answer(encode(await _shown(server, request, run)))
+    headers = [] if run.is_terminal else [_POLL_AFTER]
+    return Answer(encode(await _shown(server, request, run)), headers=headers)
 
 
 async def list_runs(server: Server, request: Request) -> Answer:
@@ -135,11 +140,12 @@ async def list_steps(server: Server, request: Request) -> Answer:
 
 async def get_step(server: Server, request: Request) -> Answer:
     request.query()
+    id = request.id("step", 2)
     run = await find_run(server, request)
     for step in steps.encode_steps(run, await run_items(server, request.project, run)):
-        if step["id"] == request.params[2]:
+        if step["id"] == id:
             return Answer(encode(step))
-    raise NotFound("step", request.params[2])
+    raise NotFound("step", id)
 
 
 # what responses need too

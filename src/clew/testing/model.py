@@ -139,14 +139,7 @@ class ModelStore:
             seq = len(log.items) if at_seq is None else at_seq
             if at_item is not None:
                 seq = log.find(at_item) + 1
-            if not 0 <= seq <= len(log.items):
-                raise BadRequest(f"The thread ends at {len(log.items)}.", "at")
-            made = self._create(project, fork, log.items[:seq])
-            made.erased = {item.id for item in made.items} & log.erased
-            made.thread.parent, made.thread.parent_seq = parent, seq
-            made.shared = {key: min(seq, count) for key, count in log.shared.items()}
-            made.shared[parent] = seq
-            return made.thread
+            return self._fork(project, log, fork, seq).thread
 
         return self._act((project, parent), once, act, fork.key)
 
@@ -278,7 +271,10 @@ class ModelStore:
         once: Once | None = None,
     ) -> Run:
         def act() -> Run:
-            if thread is not None:
+            if thread is not None and thread.parent is not None:
+                parent = self._log(project, thread.parent)
+                self._fork(project, parent, thread, thread.parent_seq)
+            elif thread is not None:
                 self._create(project, thread, ())
             log = self._free_log(project, run.thread, if_revision)
             last_seq = log.thread.last_seq
@@ -428,6 +424,17 @@ class ModelStore:
         log.append(items, thread.updated_at)
         self._logs.setdefault(project, {})[thread.key] = log
         return log
+
+    def _fork(self, project: str, log: Log, fork: Thread, seq: int) -> Log:
+        if not 0 <= seq <= len(log.items):
+            raise BadRequest(f"The thread ends at {len(log.items)}.", "at")
+        parent = log.thread.key
+        made = self._create(project, fork, log.items[:seq])
+        made.erased = {item.id for item in made.items} & log.erased
+        made.thread.parent, made.thread.parent_seq = parent, seq
+        made.shared = {key: min(seq, count) for key, count in log.shared.items()}
+        made.shared[parent] = seq
+        return made
 
     def _log(self, project: str, thread: str, if_revision: int | None = None) -> Log:
         log = self._logs.get(project, {}).get(thread)

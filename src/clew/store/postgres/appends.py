@@ -10,19 +10,22 @@ server refused as a whole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
 import psycopg
 
 from clew.core.items import Item
-from clew.store.postgres.engine import Engine, text
+from clew.store.postgres.direct import Direct
+from clew.store.postgres.engine import SQL, Engine, Row, encode
 from clew.store.postgres.failures import is_lost
 from clew.store.postgres.log import item_row, number
 
 GROUP_MAX = 256
 """Requests in one statement."""
+
+_STATEMENT = SQL["append_items"].replace(b"%(threads)s", b"$1")
 
 
 class Append(msgspec.Struct, eq=False):
@@ -44,55 +47,75 @@ class Appender:
     ) -> None:
         self._engine, self._alone = engine, alone
         self._waiting: list[Append] = []
-        self._sender: asyncio.Task[None] | None = None
-        self._loners: set[asyncio.Task[None]] = set()
+        self._under_way: dict[str, list[Append]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._statement: Direct | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, request: Append) -> None:
+        """Send it with the next group: with all that are submitted in this step of the loop."""
         self._waiting.append(request)
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_waiting())
+        if self._idle.is_set():
+            self._idle.clear()
+            asyncio.get_running_loop().call_soon(self._send_next)
 
     async def close(self) -> None:
         """Wait until everything submitted is done."""
-        while self._sender is not None:
-            await self._sender
-        if self._loners:
-            await asyncio.wait(self._loners)
+        await self._idle.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._statement is not None:
+            self._statement.close()
 
-    async def _send_waiting(self) -> None:
-        while self._waiting:
-            group, self._waiting = gather(self._waiting)
-            try:
-                await self._send(group)
-            except Exception as error:
-                for request in _of(group):
-                    _fail(request, error)
-        self._sender = None  # in the same step that found nobody waiting: nobody is forgotten
+    def _send_next(self) -> None:
+        if not self._waiting:
+            self._idle.set()
+        elif self._statement is None or not self._statement.is_open:
+            self._start(self._connect())
+        else:
+            self._under_way, self._waiting = gather(self._waiting)
+            self._statement.execute(_encoded(self._under_way))
 
-    async def _send(self, group: dict[str, list[Append]]) -> None:
+    async def _connect(self) -> None:
         try:
-            ends = await self._append(group)
-        except psycopg.Error as error:
-            if is_lost(error):
-                raise self._engine.failed(error) from error
-            ends = {}
-        for thread, requests in group.items():
-            if thread in ends:
-                _resolve(requests, *ends[thread])
-            else:
-                loner = asyncio.create_task(self._send_alone(requests))
-                self._loners.add(loner)
-                loner.add_done_callback(self._loners.discard)
+            connection = await self._engine.connect()
+            self._statement = await Direct.prepare(connection, _STATEMENT, self._sent)
+        except Exception as error:
+            reason = self._engine.failed(error) if isinstance(error, psycopg.Error) else error
+            unsent, self._waiting = self._waiting, []
+            for request in unsent:
+                _fail(request, reason)
+        self._send_next()
 
-    async def _append(self, group: dict[str, list[Append]]) -> dict[str, tuple[int, int]]:
-        """Thread -> its revision and last_seq, for those appended to."""
-        threads, items = [], []
+    def _sent(self, outcome: list[Row] | psycopg.Error) -> None:
+        """A group ended: send the next one, so that the server has work, and tell this one."""
+        group, self._under_way = self._under_way, {}
+        self._send_next()
+        if not isinstance(outcome, psycopg.Error):
+            self._finish(group, outcome)
+        elif is_lost(outcome):
+            reason = self._engine.failed(outcome)
+            reason.__cause__ = outcome
+            for requests in group.values():
+                for request in requests:
+                    _fail(request, reason)
+        else:
+            self._finish(group, [])
+
+    def _finish(self, group: dict[str, list[Append]], rows: list[Row]) -> None:
+        ends = {thread: (int(revision), int(last_seq)) for thread, revision, last_seq in rows}
         for thread, requests in group.items():
-            added = [item for request in requests for item in request.items]
-            threads.append(_thread_row(thread, requests, len(added)))
-            items += [item_row(item, at) | {"thread": thread} for at, item in enumerate(added, 1)]
-        found = await self._engine.run("append_items", threads=text(threads), items=text(items))
-        return {thread: (revision, last_seq) for thread, revision, last_seq in found}
+            end = ends.get(thread.encode())
+            if end is None:
+                self._start(self._send_alone(requests))
+            else:
+                _resolve(requests, *end)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _send_alone(self, requests: list[Append]) -> None:
         for request in requests:
@@ -129,19 +152,22 @@ def _fits(request: Append, first: Append) -> bool:
     return free and request.project == first.project
 
 
-def _thread_row(thread: str, requests: list[Append], items: int) -> dict[str, Any]:
+def _encoded(group: dict[str, list[Append]]) -> bytes:
+    """A group as the statement's parameter."""
+    return encode([_thread_row(thread, requests) for thread, requests in group.items()])
+
+
+def _thread_row(thread: str, requests: list[Append]) -> dict[str, Any]:
+    items = [item for request in requests for item in request.items]
     return {
         "thread": thread,
         "project": requests[0].project,
-        "items": items,
+        "count": len(items),
         "requests": len(requests),
         "now_ms": requests[-1].now_ms,
         "if_revision": requests[0].if_revision,
+        "items": [item_row(item, position) for position, item in enumerate(items, 1)],
     }
-
-
-def _of(group: dict[str, list[Append]]) -> list[Append]:
-    return [request for requests in group.values() for request in requests]
 
 
 def _resolve(requests: list[Append], revision: int, last_seq: int) -> None:

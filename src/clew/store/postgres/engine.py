@@ -29,10 +29,11 @@ Row = tuple[Any, ...]
 LOCK_TIMEOUT_MS = 10_000
 """How long a write waits for another one on its thread before it is refused."""
 
-OPEN_TIMEOUT_S = 10.0
+OPEN_TIMEOUT_S = 10
 ATTEMPTS = 5
 """How often a write is begun before a deadlock is everybody's problem."""
 
+_CONNECTION: dict[str, Any] = {"autocommit": True, "application_name": "clew"}
 _SETTINGS = {
     "synchronous_commit": "on",
     "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
@@ -42,6 +43,7 @@ _SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_material": "off",
     "jit": "off",
 }
 
@@ -54,13 +56,13 @@ def _statements() -> dict[str, bytes]:
 
 SQL = _statements()
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
 
 def text(value: Any) -> str:
     """JSON as PostgreSQL stores it."""
-    return _encode(value).decode()
+    return encode(value).decode()
 
 
 async def rows(connection: AsyncConnection[Any], name: str, params: dict[str, Any]) -> list[Row]:
@@ -86,41 +88,49 @@ class Transaction:
 class Engine:
     """An open database, bound to the running event loop."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
-        self._pool = pool
+    def __init__(self, dsn: str, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
+        self._dsn, self._pool = dsn, pool
         self._renewal: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, dsn: str, *, pool_size: int = 8) -> Self:
         """Connect to the database `dsn` names and bring its schema up to date."""
-        kwargs: dict[str, Any] = {"autocommit": True, "application_name": "clew"}
         try:
-            async with await AsyncConnection.connect(dsn, **kwargs) as connection:
+            async with await AsyncConnection.connect(dsn, **_CONNECTION) as connection:
                 await migrate(connection)
             pool = AsyncConnectionPool(
-                dsn, kwargs=kwargs, min_size=1, max_size=pool_size, configure=_configure, open=False
+                dsn,
+                kwargs=_CONNECTION,
+                min_size=1,
+                max_size=pool_size,
+                configure=_configure,
+                open=False,
             )
             await pool.open(wait=True, timeout=OPEN_TIMEOUT_S)
         except psycopg.Error as error:
             raise told(error) from error
-        return cls(pool)
+        return cls(dsn, pool)
 
     async def close(self) -> None:
         if self._renewal is not None:
             await self._renewal
         await self._pool.close()
 
+    async def connect(self) -> AsyncConnection[Any]:
+        """A connection like the pool's and apart from them, the caller's to close."""
+        connection = await AsyncConnection.connect(
+            self._dsn, connect_timeout=OPEN_TIMEOUT_S, **_CONNECTION
+        )
+        await _configure(connection)
+        return connection
+
     async def read(self, name: str, **params: Any) -> list[Row]:
         """The rows of one statement, in one round trip."""
         try:
-            return await self.run(name, **params)
+            async with self._pool.connection() as connection:
+                return await rows(connection, name, params)
         except psycopg.Error as error:
             raise self.failed(error) from error
-
-    async def run(self, name: str, **params: Any) -> list[Row]:
-        """The same, with the driver's own errors."""
-        async with self._pool.connection() as connection:
-            return await rows(connection, name, params)
 
     async def write(self, act: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `act` in a transaction, again if the server stopped it in favour of another."""

@@ -135,28 +135,28 @@ SELECT thread_id FROM fork WHERE NOT erased AND shown > 0 ORDER BY thread_id
 
 -- name: append_items
 -- Append for many threads at once, where nothing speaks against it; says which those were. A thread
--- that somebody else has locked is left out, so that nobody waits for another one's thread.
+-- that somebody else has locked is left out, so that nobody waits for another one's thread. (LATERAL
+-- with FOR UPDATE: one index look-up for each thread asked for, never a join with all there are,
+-- whatever the planner believes about a table it has not analyzed.)
 WITH free AS MATERIALIZED (
-    SELECT t.thread_id, a.items, a.requests, a.now_ms
-    FROM json_to_recordset(%(threads)s::json)
-             AS a (thread text, project text, items bigint, requests bigint, now_ms bigint,
-                   if_revision bigint)
-    JOIN threads t ON t.thread_id = a.thread
-    WHERE t.project = a.project AND NOT t.erased AND t.active_run IS NULL
-      AND t.revision = coalesce(a.if_revision, t.revision)
-    FOR UPDATE OF t SKIP LOCKED
+    SELECT a.* FROM json_to_recordset(%(threads)s::json)
+        AS a (thread text, project text, count bigint, requests bigint, now_ms bigint,
+              if_revision bigint, items json)
+    CROSS JOIN LATERAL (
+        SELECT FROM threads t
+        WHERE t.thread_id = a.thread AND t.project IS NOT DISTINCT FROM a.project AND NOT t.erased
+          AND t.active_run IS NULL AND t.revision = coalesce(a.if_revision, t.revision)
+        FOR UPDATE SKIP LOCKED) mine
 ), grown AS (
-    UPDATE threads t SET last_seq = t.last_seq + free.items, revision = t.revision + free.requests,
+    UPDATE threads t SET last_seq = t.last_seq + free.count, revision = t.revision + free.requests,
                          updated_at = free.now_ms
-    FROM free WHERE t.thread_id = free.thread_id
-    RETURNING t.thread_id, t.revision, t.last_seq, t.last_seq - free.items AS base
+    FROM free WHERE t.thread_id = free.thread
+    RETURNING t.thread_id, t.revision, t.last_seq, t.last_seq - free.count AS base, free.items
 ), added AS (
     INSERT INTO items (thread_id, seq, created_at, id, kind, run, body)
     SELECT grown.thread_id, grown.base + i.position, i.created_at, i.id, i.kind, i.run, i.body
-    FROM json_to_recordset(%(items)s::json)
-             AS i (thread text, position bigint, created_at bigint, id text, kind text, run text,
-                   body text)
-    JOIN grown ON grown.thread_id = i.thread
+    FROM grown CROSS JOIN LATERAL json_to_recordset(grown.items)
+        AS i (position bigint, created_at bigint, id text, kind text, run text, body text)
 )
 SELECT thread_id, revision, last_seq FROM grown
 

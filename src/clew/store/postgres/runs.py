@@ -16,7 +16,7 @@ from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.locks import Lock, check, lock
 from clew.store.postgres.pages import read_page, turned
-from clew.store.postgres.threads import insert_thread
+from clew.store.postgres.threads import fork_point, insert_thread
 from clew.store.store import Moved, Once
 
 
@@ -39,7 +39,7 @@ class RunVerbs(Answers):
                 if if_last_seq is not None and found.last_seq != if_last_seq:
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
             else:
-                found = Lock(thread.key, 1, 0)
+                found = await _made(tx, project, thread)
                 await insert_thread(tx, project, thread, found)
             return await _insert_run(tx, found, run, items)
 
@@ -103,6 +103,14 @@ class RunVerbs(Answers):
             return moved
 
         return await self.act_once(project, run.thread, once, act)
+
+
+async def _made(tx: Transaction, project: str, thread: Thread) -> Lock:
+    """Where a thread that comes with its run ends and hangs: nowhere, or in its parent."""
+    if thread.parent is None:
+        return Lock(thread.key, 1, 0)
+    seq = fork_point(await lock(tx, project, thread.parent), thread.parent_seq)
+    return Lock(thread.key, 1, seq, None, thread.parent, seq)
 
 
 async def _insert_run(tx: Transaction, found: Lock, run: Run, items: Sequence[Item]) -> Run:

@@ -93,7 +93,7 @@ class ThreadVerbs(Answers):
             if at_item is not None:
                 seq = (await log.find_shown(tx, project, parent, at_item)).seq
             else:
-                seq = _fork_point(found, at_seq)
+                seq = fork_point(found, at_seq)
             await insert_thread(tx, project, fork, Lock(fork.key, 1, seq, None, parent, seq))
             return await read_thread(tx, project, fork.key)
 
@@ -125,7 +125,7 @@ async def insert_thread(tx: Transaction, project: str, thread: Thread, made: Loc
     )
 
 
-def _fork_point(found: Lock, at_seq: int | None) -> int:
+def fork_point(found: Lock, at_seq: int | None) -> int:
     if at_seq is None:
         return found.last_seq
     if not 0 <= at_seq <= found.last_seq:

@@ -15,9 +15,11 @@ alone. Should one fail otherwise, the group is rolled back and each of its write
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -36,6 +38,8 @@ CHECKPOINT_PAGES = 4_000
 
 COMMITS_PER_LOOK = 64
 """How often the growth is looked at. (A hook at each commit would wait for the interpreter.)"""
+
+log = logging.getLogger("clew.store")
 
 _REFUSALS = (ClewError, Replayed, Moved)
 
@@ -62,6 +66,7 @@ class Committer:
         self._group: list[_Write] = []
         self._busy = False
         self._commits = 0
+        self._scrub_due = False
         self._scheduled = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,7 +80,8 @@ class Committer:
     def submit(self, act: Callable[[], T], *, scrub: bool = False) -> asyncio.Future[T]:
         """Run `act` in a transaction; its result comes when that is on disk.
 
-        `scrub` also empties the write-ahead log, so that erased content is not in it either.
+        `scrub` also empties the write-ahead log, so that erased content is not in it either;
+        where that fails it is tried again later, and when the database is closed or opened.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append(_Write(act, future, scrub))
@@ -168,15 +174,16 @@ class Committer:
     def _wait_for_lock(self) -> None:
         """Another process is writing: wait for it here, not on the event loop."""
         db = self._db
+        go_on: Callable[[], None]
         try:
             db.set_busy_timeout(LOCK_TIMEOUT_MS)
             db.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
-            self._loop.call_soon_threadsafe(self._finish, error)
+            go_on = partial(self._finish, error)
         else:
-            self._loop.call_soon_threadsafe(self._run)
-        finally:
-            db.set_busy_timeout(0)
+            go_on = self._run
+        db.set_busy_timeout(0)
+        self._loop.call_soon_threadsafe(go_on)
 
     def _commit(self) -> None:
         db, failure = self._db, None
@@ -193,24 +200,33 @@ class Committer:
             self._loop.call_soon_threadsafe(self._finish, failure)
 
     def _tidy(self) -> None:
-        if self._checkpointer is None:
+        """What the log needs between two commits. Should it fail, what is committed stands."""
+        try:
+            self._tend(self._checkpointer)
+        except apsw.Error:
+            log.exception("the write-ahead log could not be copied; it will be tried again")
+
+    def _tend(self, checkpointer: Checkpointer | None) -> None:
+        if checkpointer is None:
             return
         self._commits += 1
-        if any(write.scrub for write in self._group):
-            self._checkpointer.scrub()
-        elif self._checkpointer.caught_up:
-            self._checkpointer.caught_up = False
+        looks = self._commits % COMMITS_PER_LOOK == 0
+        scrubs = any(write.scrub for write in self._group)
+        self._scrub_due |= scrubs
+        if scrubs or (looks and self._scrub_due):
+            self._scrub_due = not checkpointer.scrub()
+        elif checkpointer.caught_up:
+            checkpointer.caught_up = False
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        elif self._commits % COMMITS_PER_LOOK == 0:
-            self._look()
+        elif looks:
+            self._look(checkpointer)
 
-    def _look(self) -> None:
+    def _look(self, checkpointer: Checkpointer) -> None:
         """Has the log grown enough to be copied into the database?"""
-        assert self._checkpointer is not None
         rows: list[Any] = self._db.execute("PRAGMA wal_checkpoint(NOOP)").fetchall()
         _, pages, copied = rows[0]
         if pages - copied >= CHECKPOINT_PAGES:
-            self._checkpointer.start()
+            checkpointer.start()
 
 
 class Checkpointer:
@@ -233,21 +249,30 @@ class Checkpointer:
             self._thread = threading.Thread(target=self._copy, name="clew-checkpoint", daemon=True)
             self._thread.start()
 
-    def scrub(self) -> None:
-        """Empty the log, waiting for readers of other processes."""
+    def scrub(self) -> bool:
+        """Empty the log, waiting for readers of other processes; False when they took too long."""
         with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            rows: list[Any] = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        busy, _, _ = rows[0]
+        return not busy
 
     def close(self) -> None:
         if self._thread is not None:
             self._thread.join()
-        self.scrub()
+        try:
+            self.scrub()
+        except apsw.Error:
+            log.exception("the write-ahead log could not be emptied; the next opening will")
         self._db.close()
 
     def _copy(self) -> None:
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self.caught_up = True
+        try:
+            with self._lock:
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except apsw.Error:
+            log.exception("the write-ahead log could not be copied; it will be tried again")
+        else:
+            self.caught_up = True
 
 
 def _roll_back(db: apsw.Connection) -> None:

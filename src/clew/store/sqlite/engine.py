@@ -42,7 +42,7 @@ class Engine:
         """Open or create the database at `path` and bring its schema up to date."""
         try:
             db = _connect(path)
-            await asyncio.to_thread(_migrate, db)
+            await asyncio.to_thread(_prepare, db)
             reader = db if path == ":memory:" else _connect(path)
         except apsw.Error as error:
             raise ClewError("unavailable", f"Cannot open {path}: {error}.") from error
@@ -71,7 +71,8 @@ class Engine:
     def _end_snapshot(self) -> None:
         if self._in_snapshot:
             self._in_snapshot = False
-            self.reader.execute("COMMIT")
+            if self.reader.in_transaction:  # a failed read may have ended it
+                self.reader.execute("COMMIT")
 
     def write(self, act: Callable[[], T], *, scrub: bool = False) -> asyncio.Future[T]:
         """Run `act`, which must decide before it changes anything, in a durable transaction."""
@@ -94,6 +95,13 @@ def _connect(path: str) -> apsw.Connection:
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     db.execute("PRAGMA temp_store = MEMORY")
     return db
+
+
+def _prepare(db: apsw.Connection) -> None:
+    """Bring the schema up to date; empty a log in which a crash may have left erased content."""
+    _migrate(db)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.set_busy_timeout(0)
 
 
 def _migrate(db: apsw.Connection) -> None:
@@ -119,4 +127,3 @@ def _migrate(db: apsw.Connection) -> None:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
-    db.set_busy_timeout(0)

@@ -17,7 +17,7 @@ from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.locks import Lock, check, lock
 from clew.store.sqlite.pages import read_page
-from clew.store.sqlite.threads import insert_thread
+from clew.store.sqlite.threads import fork_point, insert_thread
 from clew.store.store import Moved, Once
 
 
@@ -42,8 +42,12 @@ class RunVerbs(Engine):
                 if if_last_seq is not None and found.last_seq != if_last_seq:
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
             else:
-                parent = lock(self.db, project, thread.parent).no if thread.parent else None
-                found = insert_thread(self.db, project, thread, (), parent, thread.parent_seq)
+                hangs = None
+                if thread.parent is not None:
+                    parent = lock(self.db, project, thread.parent)
+                    seq = fork_point(self.db, parent, None, thread.parent_seq)
+                    hangs = parent.no, seq
+                found = insert_thread(self.db, project, thread, (), hangs)
             made = _insert_run(self.db, found, run, items)
             record(self.db, project, scope, once, made, run.thread)
             return made

@@ -97,8 +97,8 @@ class ThreadVerbs(Engine):
             replay(self.db, project, parent, once)
             found = lock(self.db, project, parent)
             check_revision(found, if_revision)
-            seq = _fork_point(self.db, found, at_item, at_seq)
-            insert_thread(self.db, project, fork, (), found.no, seq)
+            seq = fork_point(self.db, found, at_item, at_seq)
+            insert_thread(self.db, project, fork, (), (found.no, seq))
             outcome = read_thread(self.db, project, fork.key)
             record(self.db, project, parent, once, outcome, fork.key)
             return outcome
@@ -118,10 +118,13 @@ def insert_thread(
     project: str,
     thread: Thread,
     items: Sequence[Item],
-    parent: int | None = None,
-    parent_seq: int = 0,
+    hangs: tuple[int, int] | None = None,
 ) -> Lock:
-    """Store a new thread with its first items, as its first revision."""
+    """Store a new thread with its first items, as its first revision.
+
+    A fork `hangs` on its parent's number, at the seq up to which it shares the parent's items.
+    """
+    parent, parent_seq = hangs or (None, 0)
     row = {
         "key": thread.key,
         "project": project,
@@ -148,7 +151,7 @@ def _index_metadata(db: apsw.Connection, project: str, no: int, metadata: dict[s
         db.execute(SQL["insert_metadata"], row)
 
 
-def _fork_point(db: apsw.Connection, found: Lock, at_item: str | None, at_seq: int | None) -> int:
+def fork_point(db: apsw.Connection, found: Lock, at_item: str | None, at_seq: int | None) -> int:
     if at_item is not None:
         shown = log.find(db, log.levels(db, found), at_item)
         if shown is None or shown[2] is None:

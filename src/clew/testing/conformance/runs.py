@@ -22,6 +22,7 @@ from clew.testing.conformance.proof import (
     new_receipt,
     new_run,
     new_thread,
+    new_project,
     not_found,
     proof,
     prove_paging,
@@ -87,6 +88,24 @@ class Runs(Proof):
         assert (thread.metadata, thread.active_run) == ({"a": "b"}, run.key)
         assert (run.first_seq, run.input_seq, thread.last_seq) == (1, 2, 2)
         assert await texts(store, project, given.key) == ["a", "b"]
+
+    @proof
+    async def test_a_fork_is_created_with_its_run(self, store: Store, project: str) -> None:
+        """A thread that names a parent is created as a fork of it: its run sees what it shares."""
+        parent = await stored_thread(store, project, "a", "b", "c")
+        given = new_thread(parent=parent.key, parent_seq=2, chain=True)
+        run = await store.create_run(project, new_run(given.key), users("d"), thread=given)
+        assert (run.first_seq, run.input_seq) == (3, 3)
+        assert await texts(store, project, given.key) == ["a", "b", "d"]
+        assert await texts(store, project, parent.key) == ["a", "b", "c"]
+        made = await store.get_thread(project, given.key)
+        assert (made.parent, made.parent_seq, made.chain) == (parent.key, 2, True)
+        beyond = new_thread(parent=parent.key, parent_seq=4)
+        refused = await refusal(store.create_run(project, new_run(beyond.key), thread=beyond))
+        assert refused.code == "bad_request"
+        stranger = new_thread(parent=parent.key, parent_seq=1)
+        act = store.create_run(new_project(), new_run(stranger.key), thread=stranger)
+        assert await not_found(act) == ("thread", parent.key)
 
     @proof
     async def test_a_run_can_insist_on_the_end_of_the_log(self, store: Store, project: str) -> None:
