@@ -22,7 +22,6 @@ from clew.wire.errors import Face
 from clew.wire.fields import encode_page, page_of
 from clew.wire.run_events import RunStream
 
-
 _POLL_AFTER = (b"openai-poll-after-ms", b"200")
 """How soon the official client's polling helpers look again; without it, after a second."""
 

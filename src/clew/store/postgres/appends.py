@@ -1,9 +1,12 @@
 """Group commit: the appends that wait are sent as one statement, one round trip and one commit.
 
-While a group is under way the next gathers (two under way at a time were measured: not faster). The
-statement appends wherever nothing speaks against it. A request it leaves out (no such thread, a run
-is active, another revision, a thread locked by another write) is done in a transaction of its own,
-which waits or finds out why, and holds up nobody else. So is each request of a group that the
+While a group is under way the next gathers (two under way at a time were measured: not faster).
+They have a connection of their own, past the driver's cursors (direct.py): measured with one
+writer, that halves the CPU time of an append in this process.
+
+The statement appends wherever nothing speaks against it. A request it leaves out (no such thread,
+a run is active, another revision, a thread locked by another write) is done in a transaction of its
+own, which waits or finds out why, and holds up nobody else. So is each request of a group that the
 server refused as a whole.
 """
 
@@ -25,7 +28,7 @@ from clew.store.postgres.log import item_row, number
 GROUP_MAX = 256
 """Requests in one statement."""
 
-_STATEMENT = SQL["append_items"].replace(b"%(threads)s", b"$1")
+STATEMENT = SQL["append_items"].replace(b"%(threads)s", b"$1")
 
 
 class Append(msgspec.Struct, eq=False):
@@ -80,7 +83,7 @@ class Appender:
     async def _connect(self) -> None:
         try:
             connection = await self._engine.connect()
-            self._statement = await Direct.prepare(connection, _STATEMENT, self._sent)
+            self._statement = await Direct.prepare(connection, STATEMENT, self._sent)
         except Exception as error:
             reason = self._engine.failed(error) if isinstance(error, psycopg.Error) else error
             unsent, self._waiting = self._waiting, []

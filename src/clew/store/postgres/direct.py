@@ -40,7 +40,11 @@ class Direct:
     @classmethod
     async def prepare(cls, connection: AsyncConnection[Any], sql: bytes, told: Told) -> Direct:
         """The connection commits by itself, and nobody else uses it from now on."""
-        await connection.execute(b"PREPARE " + _NAME + b" AS " + sql)
+        try:
+            await connection.execute(b"PREPARE " + _NAME + b" AS " + sql)
+        except BaseException:
+            await connection.close()
+            raise
         return cls(connection, told)
 
     def execute(self, *params: bytes) -> None:

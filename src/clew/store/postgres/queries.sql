@@ -1,9 +1,13 @@
 -- $lineage stands for the statement of that name: the thread, then its ancestors.
+--
+-- A thread is found by its key; its project is only checked. IS NOT DISTINCT FROM says so to the
+-- planner, which would else read all threads of the project while a table is small and never
+-- analyzed.
 
 -- name: lineage
 -- A thread and its ancestors, each with the seq up to which the thread shows its items.
 SELECT 0, thread_id, last_seq, parent, parent_seq FROM threads
-WHERE thread_id = %(thread)s AND project = %(project)s AND NOT erased
+WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 UNION ALL
 SELECT line.depth + 1, t.thread_id, least(line.shown, line.parent_seq), t.parent, t.parent_seq
 FROM line JOIN threads t ON t.thread_id = line.parent
@@ -11,7 +15,8 @@ FROM line JOIN threads t ON t.thread_id = line.parent
 -- name: lock_thread
 -- What a write must know of the thread it writes to; nobody else may write to it until the end.
 SELECT revision, last_seq, active_run, parent, parent_seq
-FROM threads WHERE thread_id = %(thread)s AND project = %(project)s AND NOT erased
+FROM threads
+WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 FOR UPDATE
 
 -- name: lock_lineage
@@ -25,7 +30,8 @@ ORDER BY t.thread_id FOR UPDATE
 -- The thread as it stands.
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,
        active_run, parent, parent_seq, chain
-FROM threads WHERE thread_id = %(thread)s AND project = %(project)s AND NOT erased
+FROM threads
+WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 
 -- name: insert_thread
 -- A new thread, at its first revision.
@@ -102,7 +108,7 @@ ORDER BY created_at DESC, thread_id DESC LIMIT %(limit)s
 -- name: find_thread_place
 -- Where a cursor stands in the order of threads.
 SELECT created_at, thread_id FROM threads
-WHERE thread_id = %(id)s AND project = %(project)s AND NOT erased
+WHERE thread_id = %(id)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 
 -- name: erase_thread_row
 -- The thread is unreachable, nothing people wrote is left in its row, and it shows its forks
@@ -135,9 +141,9 @@ SELECT thread_id FROM fork WHERE NOT erased AND shown > 0 ORDER BY thread_id
 
 -- name: append_items
 -- Append for many threads at once, where nothing speaks against it; says which those were. A thread
--- that somebody else has locked is left out, so that nobody waits for another one's thread. (LATERAL
--- with FOR UPDATE: one index look-up for each thread asked for, never a join with all there are,
--- whatever the planner believes about a table it has not analyzed.)
+-- that somebody else has locked is left out, so that nobody waits for another one's thread. The plan
+-- is to be the same for a table never analyzed: LATERAL with FOR UPDATE cannot become a join with
+-- all the threads there are, and IS NOT DISTINCT FROM keeps the index on projects out of it.
 WITH free AS MATERIALIZED (
     SELECT a.* FROM json_to_recordset(%(threads)s::json)
         AS a (thread text, project text, count bigint, requests bigint, now_ms bigint,
@@ -293,7 +299,7 @@ VALUES (%(thread)s, %(id)s, %(created_at)s, %(status)s, %(metadata)s, %(body)s)
 -- A run of this thread; NULLs if the thread has no such run.
 SELECT r.metadata, r.body
 FROM threads t LEFT JOIN runs r ON r.thread_id = t.thread_id AND r.id = %(run)s
-WHERE t.thread_id = %(thread)s AND t.project = %(project)s AND NOT t.erased
+WHERE t.thread_id = %(thread)s AND t.project IS NOT DISTINCT FROM %(project)s AND NOT t.erased
 
 -- name: move_run
 -- Another state of the run; its metadata is left alone.
@@ -313,7 +319,7 @@ FROM threads t LEFT JOIN LATERAL (
     WHERE r.thread_id = t.thread_id AND (r.created_at, r.id) > (%(low_at)s, %(low_key)s)
       AND (r.created_at, r.id) < (%(high_at)s, %(high_key)s)
     ORDER BY r.created_at, r.id LIMIT %(limit)s) r ON true
-WHERE t.thread_id = %(thread)s AND t.project = %(project)s AND NOT t.erased
+WHERE t.thread_id = %(thread)s AND t.project IS NOT DISTINCT FROM %(project)s AND NOT t.erased
 ORDER BY r.created_at, r.id
 
 -- name: runs_down
@@ -324,14 +330,14 @@ FROM threads t LEFT JOIN LATERAL (
     WHERE r.thread_id = t.thread_id AND (r.created_at, r.id) > (%(low_at)s, %(low_key)s)
       AND (r.created_at, r.id) < (%(high_at)s, %(high_key)s)
     ORDER BY r.created_at DESC, r.id DESC LIMIT %(limit)s) r ON true
-WHERE t.thread_id = %(thread)s AND t.project = %(project)s AND NOT t.erased
+WHERE t.thread_id = %(thread)s AND t.project IS NOT DISTINCT FROM %(project)s AND NOT t.erased
 ORDER BY r.created_at DESC, r.id DESC
 
 -- name: find_run_place
 -- Where a cursor stands in the order of runs; NULLs if the thread has no such run.
 SELECT r.created_at, r.id
 FROM threads t LEFT JOIN runs r ON r.thread_id = t.thread_id AND r.id = %(id)s
-WHERE t.thread_id = %(thread)s AND t.project = %(project)s AND NOT t.erased
+WHERE t.thread_id = %(thread)s AND t.project IS NOT DISTINCT FROM %(project)s AND NOT t.erased
 
 -- name: delete_runs
 -- All runs of a thread; says how many.
