@@ -161,10 +161,10 @@ def test_a_second_cancel_is_refused() -> None:
 
 
 class Slow:
-    """A store whose run moves are told to their caller late, and to others first."""
+    """A store whose moves to one status are told to their caller late, and to others first."""
 
-    def __init__(self, here: Stage) -> None:
-        self.store, self.tell = here.store, asyncio.Event()
+    def __init__(self, here: Stage, late: str) -> None:
+        self.store, self.late, self.tell = here.store, late, asyncio.Event()
         self.moved: list[str] = []
 
     async def move_run(self, project: str, was: str, run: Run, *args: Any, **named: Any) -> Run:
@@ -172,7 +172,7 @@ class Slow:
             made = await self.store.move_run(project, was, run, *args, **named)
         finally:
             self.moved.append(run.status)
-        if run.status == "cancelling":
+        if run.status == self.late:
             await self.tell.wait()
         return made
 
@@ -185,7 +185,7 @@ def test_a_cancellation_told_late_does_no_harm() -> None:
 
     async def main() -> None:
         async with stage(PARTLY) as here:
-            slow = Slow(here)
+            slow = Slow(here, "cancelling")
             here.executor = executor.Executor(slow, lambda _: here.provider, here.now)
             run, live = await here.hanging("hi")
             cancelling = asyncio.create_task(here.executor.cancel(here.project, run))
@@ -198,6 +198,25 @@ def test_a_cancellation_told_late_does_no_harm() -> None:
             assert (await cancelling).status == "cancelling"
             assert statuses(await over(live))[-1] == "cancelled"
             assert (await here.stored(run)).status == "cancelled"
+
+    play(main())
+
+
+def test_a_run_cancelled_before_its_turn_hears_that_it_began() -> None:
+    """A turn that was told to let go before it could ask does not ask."""
+
+    async def main() -> None:
+        async with stage(says("x")) as here:
+            slow = Slow(here, "in_progress")
+            here.executor = executor.Executor(slow, lambda _: here.provider, here.now)
+            run = await here.queued("hi")
+            live = here.executor.start(here.project, run)
+            while "in_progress" not in slow.moved:
+                await asyncio.sleep(0)
+            await here.executor.cancel(here.project, run)
+            slow.tell.set()
+            assert statuses(await over(live))[-1] == "cancelled"
+            assert here.provider.asked == []
 
     play(main())
 

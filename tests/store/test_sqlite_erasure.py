@@ -19,6 +19,7 @@ from clew.core.paging import Page
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
 from clew.store.sqlite import SQLiteStore, commits, erasure
+from clew.store.sqlite.gaps import FIRST_PAGE_HEADER, without_gap
 from clew.store.store import Once
 
 NOW = 1_700_000_000_000
@@ -85,7 +86,8 @@ def test_an_erased_item_is_in_no_file(path: str, length: int) -> None:
 
 
 def test_erased_items_leave_nothing_in_pages_that_were_split(path: str) -> None:
-    """Rows that grew and moved between pages leave no copy behind when they are erased."""
+    """Rows that grew and moved between pages leave no copy behind when they are erased, nor does
+    one come back when the pages they were on change again."""
     chance = random.Random(7)
 
     async def main() -> None:
@@ -95,9 +97,14 @@ def test_erased_items_leave_nothing_in_pages_that_were_split(path: str) -> None:
         for number in chance.sample(range(120), 60):
             grown = {"k": secret(number, chance.randint(20, 500))}
             await store.update_item(PROJECT, thread, items[number].id, grown, NOW)
-        for number in chance.sample(range(120), 120):
+        order = chance.sample(range(120), 120)
+        for place, number in enumerate(order):
             await store.erase_item(PROJECT, thread, items[number].id, NOW)
             assert found(path, number) == [], number
+            for later in order[place + 1 : place + 6]:
+                grown = {"k": chance.choice("xyz") * chance.randint(20, 300)}
+                await store.update_item(PROJECT, thread, items[later].id, grown, NOW)
+            assert [one for one in order[: place + 1] if found(path, one)] == []
         await store.close()
 
     play(main())
@@ -145,6 +152,33 @@ def test_an_erased_thread_is_in_no_file(path: str) -> None:
         assert {name: found(path, name) for name in names} == {name: [] for name in names}
 
     play(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "content", "gap"),
+    [
+        (13, 3, 4_000, slice(14, 4_000)),
+        (10, 0, 4_096, slice(8, 4_096)),
+        (5, 2, 100, slice(16, 100)),
+        (2, 1, 14, slice(0, 0)),
+        (13, 1, 5_000, slice(0, 0)),
+        (0, 3, 4_000, slice(0, 0)),
+        (1, 3, 4_000, slice(0, 0)),
+    ],
+)
+@pytest.mark.parametrize("start", [0, FIRST_PAGE_HEADER])
+def test_only_the_gap_of_a_page_is_emptied(
+    kind: int, cells: int, content: int, gap: slice, start: int
+) -> None:
+    """Header, pointers and cells of a b-tree page stay; a page that is none stays as it is."""
+    page = bytearray(b"\xff" * 4_096)
+    page[start] = kind
+    page[start + 3 : start + 5] = cells.to_bytes(2, "big")
+    page[start + 5 : start + 7] = content.to_bytes(2, "big")
+    expected = bytearray(page)
+    first = gap.start + start if gap.stop else 0
+    expected[first : gap.stop] = bytes(max(gap.stop - first, 0))
+    assert without_gap(bytes(page), start) == bytes(expected)
 
 
 def test_erased_metadata_leaves_nothing_in_its_index(path: str) -> None:
@@ -233,8 +267,9 @@ def test_a_crash_before_the_log_was_emptied(
         store = await SQLiteStore.open(path)
         item = user(secret("text", 500))
         thread = await new_thread(store, item)
-        monkeypatch.setattr(commits.Checkpointer, "scrub", lambda _: True)
-        await store.erase_item(PROJECT, thread, item.id, NOW)
+        with monkeypatch.context() as patched:
+            patched.setattr(commits.Checkpointer, "scrub", lambda _: True)
+            await store.erase_item(PROJECT, thread, item.id, NOW)
         copy = crashed(path, tmp_path, 0)
         assert found(copy, "text") != []
         again = await SQLiteStore.open(copy)

@@ -27,6 +27,7 @@ import apsw
 import msgspec
 
 from clew.core.errors import ClewError, Replayed
+from clew.store.sqlite import gaps
 from clew.store.store import Moved
 
 T = TypeVar("T")
@@ -216,8 +217,7 @@ class Committer:
         if scrubs or (looks and self._scrub_due):
             self._scrub_due = not checkpointer.scrub()
         elif checkpointer.caught_up:
-            checkpointer.caught_up = False
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            checkpointer.catch_up()
         elif looks:
             self._look(checkpointer)
 
@@ -238,7 +238,7 @@ class Checkpointer:
 
     def __init__(self, path: str) -> None:
         self.caught_up = False
-        self._db = apsw.Connection(path)
+        self._db = gaps.connect(path)
         self._db.set_busy_timeout(LOCK_TIMEOUT_MS)
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
         self._lock = threading.Lock()
@@ -248,6 +248,12 @@ class Checkpointer:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._copy, name="clew-checkpoint", daemon=True)
             self._thread.start()
+
+    def catch_up(self) -> None:
+        """Copy what came while `start` was copying."""
+        self.caught_up = False
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def scrub(self) -> bool:
         """Empty the log, waiting for readers of other processes; False when they took too long."""

@@ -7,6 +7,7 @@ what is committed, a page at a time, in microseconds. `:memory:` has one connect
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,7 +17,7 @@ import msgspec
 
 from clew.core.errors import ClewError
 from clew.store import queries
-from clew.store.sqlite.commits import Committer
+from clew.store.sqlite.commits import Checkpointer, Committer
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -41,8 +42,8 @@ class Engine:
     async def open(cls, path: str) -> Self:
         """Open or create the database at `path` and bring its schema up to date."""
         try:
-            db = _connect(path)
-            await asyncio.to_thread(_prepare, db)
+            db = await asyncio.to_thread(_connect, path)
+            await asyncio.to_thread(_prepare, db, path)
             reader = db if path == ":memory:" else _connect(path)
         except apsw.Error as error:
             raise ClewError("unavailable", f"Cannot open {path}: {error}.") from error
@@ -88,7 +89,7 @@ def _connect(path: str) -> apsw.Connection:
     db = apsw.Connection(path, statementcachesize=200)
     db.execute("PRAGMA busy_timeout = 10000")
     if path != ":memory:":
-        db.execute("PRAGMA journal_mode = WAL").fetchall()
+        _log_ahead(db)
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
     db.execute("PRAGMA secure_delete = ON").fetchall()
@@ -97,10 +98,25 @@ def _connect(path: str) -> apsw.Connection:
     return db
 
 
-def _prepare(db: apsw.Connection) -> None:
+def _log_ahead(db: apsw.Connection) -> None:
+    """Switch to a write-ahead log; processes that do so at the same time get in each other's way.
+
+    SQLite then refuses one at once, whatever its time-out, so that the other can go on.
+    """
+    for pause_s in (0.01, 0.05, 0.2, 1.0):
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except apsw.BusyError:
+            time.sleep(pause_s)
+    db.execute("PRAGMA journal_mode = WAL").fetchall()
+
+
+def _prepare(db: apsw.Connection, path: str) -> None:
     """Bring the schema up to date; empty a log in which a crash may have left erased content."""
     _migrate(db)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if path != ":memory:":
+        Checkpointer(path).close()
     db.set_busy_timeout(0)
 
 
