@@ -144,7 +144,7 @@ def test_what_is_no_port_is_refused_by_name(tmp_path: Path, port: str):
         (["--store", "sqlite:////no/such/folder/clew.db"], "/no/such/folder/clew.db"),
         (["--store", "postgresql://127.0.0.1:1/none"], "The database did not answer"),
         (["--script", "none.yaml"], "none.yaml"),
-        (["--upstream", "not a url"], "base URL"),
+        (["--upstream", "not a url"], "upstream_url"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(
