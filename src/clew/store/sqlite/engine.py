@@ -95,6 +95,8 @@ def _connect(path: str) -> apsw.Connection:
     db.execute("PRAGMA secure_delete = ON").fetchall()
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     db.execute("PRAGMA temp_store = MEMORY")
+    # Plans by the statement alone. Else a bound LIMIT makes SQLite plan each execution anew.
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return db
 
 
