@@ -36,6 +36,9 @@ class Outbox:
             transport.write(data)
 
 
+_outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()
+
+
 class OneWrite:
     """A transport that holds the head of an answer until the first write after it, or `flush`."""
 
@@ -65,13 +68,11 @@ class OneWrite:
 
 
 class Protocol(HttpToolsProtocol):
-    _outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        outbox = self._outboxes.get(self.loop)
+        outbox = _outboxes.get(self.loop)
         if outbox is None:
-            outbox = self._outboxes[self.loop] = Outbox(self.loop)
+            outbox = _outboxes[self.loop] = Outbox(self.loop)
         self._one_write = OneWrite(transport, outbox)
         self.transport = self._one_write  # type: ignore[assignment]
 
