@@ -253,7 +253,7 @@ def test_reads_that_fail(path: str, disk: FaultyVFS, monkeypatch: pytest.MonkeyP
         store = await SQLiteStore.open(path)
         threads = [await new_thread(store) for _ in range(30)]
         await asyncio.gather(*(append(store, thread, "x" * 3000) for thread in threads))
-        failed = 0
+        failed = refused = 0
         unhandled: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, what: unhandled.append(what))
         for number in range(1, 30):
@@ -271,8 +271,11 @@ def test_reads_that_fail(path: str, disk: FaultyVFS, monkeypatch: pytest.MonkeyP
             disk.heal()
             appended = not isinstance(said[1], BaseException)
             assert appended or getattr(said[1], "code", None) == "unavailable"
+            listed = not isinstance(said[0], BaseException)
+            refused += not listed
+            assert listed or getattr(said[0], "code", None) == "unavailable"
             assert await texts(store, thread) == ["x" * 3000, "y"][: 1 + appended]
-        assert (failed > 0, unhandled) == (True, [])
+        assert (failed > 0, refused > 0, unhandled) == (True, True, [])
         await store.close()
 
     play(main())

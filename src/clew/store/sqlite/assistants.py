@@ -12,6 +12,7 @@ from clew.core.errors import NotFound
 from clew.core.paging import Page
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.failures import reads
 from clew.store.sqlite.pages import read_page
 from clew.store.store import Once
 
@@ -34,9 +35,11 @@ class AssistantVerbs(Engine):
 
         return await self.write(act)
 
+    @reads
     async def get_assistant(self, project: str, assistant: str) -> Assistant:
         return _read(self.snapshot(), project, assistant)
 
+    @reads
     async def list_assistants(self, project: str, page: Page) -> tuple[list[Assistant], bool]:
         rows, more = read_page(self.snapshot(), "assistant", page, {"project": project})
         return [_to_assistant(*row) for row in rows], more

@@ -28,6 +28,7 @@ import msgspec
 
 from clew.core.errors import ClewError, Replayed
 from clew.store.sqlite import gaps
+from clew.store.sqlite.failures import told
 from clew.store.store import Moved
 
 T = TypeVar("T")
@@ -292,16 +293,4 @@ def _resolve(write: _Write) -> None:
     if write.refusal is None:
         write.future.set_result(write.outcome)
     else:
-        write.future.set_exception(_told(write.refusal))
-
-
-def _told(error: Exception) -> Exception:
-    """The error as callers may see it: driver errors are "unavailable", with their cause."""
-    if not isinstance(error, apsw.Error):
-        return error
-    if isinstance(error, apsw.ConstraintError):
-        told = ClewError("conflict", "The id is taken.")
-    else:
-        told = ClewError("unavailable", f"The database refused the write: {error}.")
-    told.__cause__ = error
-    return told
+        write.future.set_exception(told(write.refusal))

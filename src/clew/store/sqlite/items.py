@@ -13,6 +13,7 @@ from clew.core.threads import Thread
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.engine import SQL, Engine
+from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
 from clew.store.sqlite.runs import run_span
 from clew.store.sqlite.threads import read_thread
@@ -41,6 +42,7 @@ class ItemVerbs(Engine):
 
         return await self.write(act)
 
+    @reads
     async def list_items(
         self,
         project: str,
@@ -73,10 +75,12 @@ class ItemVerbs(Engine):
             items.reverse()
         return items, more
 
+    @reads
     async def read_items(self, project: str, thread: str, *, below: int, limit: int) -> list[Item]:
         db = self.snapshot()
         return log.read(db, log.levels(db, lock(db, project, thread)), 0, below, True, limit)
 
+    @reads
     async def get_item(self, project: str, thread: str, item: str) -> Item:
         db = self.snapshot()
         return log.to_item(_shown(db, lock(db, project, thread), item))

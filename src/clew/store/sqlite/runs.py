@@ -15,6 +15,7 @@ from clew.core.threads import Thread
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check, lock
 from clew.store.sqlite.pages import read_page
 from clew.store.sqlite.threads import fork_point, insert_thread
@@ -54,10 +55,12 @@ class RunVerbs(Engine):
 
         return await self.write(act)
 
+    @reads
     async def get_run(self, project: str, thread: str, run: str) -> Run:
         db = self.snapshot()
         return _read_run(db, lock(db, project, thread), run)
 
+    @reads
     async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]:
         db = self.snapshot()
         rows, more = read_page(db, "run", page, {"no": lock(db, project, thread).no})

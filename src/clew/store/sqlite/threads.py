@@ -14,6 +14,7 @@ from clew.core.threads import Thread
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check_revision, lock
 from clew.store.sqlite.pages import read_page
 from clew.store.store import Once
@@ -32,9 +33,11 @@ class ThreadVerbs(Engine):
 
         return await self.write(act)
 
+    @reads
     async def get_thread(self, project: str, thread: str) -> Thread:
         return read_thread(self.snapshot(), project, thread)
 
+    @reads
     async def list_threads(self, project: str, query: ThreadQuery) -> tuple[list[Thread], bool]:
         bindings: dict[str, Any] = {
             "project": project,
