@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import signal
@@ -23,9 +22,6 @@ from clew.server.protocol import Protocol
 
 DRAIN_S = 15
 """How long requests that are under way may take once SIGTERM came."""
-
-GARBAGE_THRESHOLD = 20_000
-"""Objects made between two searches for garbage cycles; requests make none (measured: +4 %)."""
 
 SWITCH_INTERVAL_S = 0.00002
 """How long the event loop may keep the interpreter from the committer thread (measured: +7 %)."""
@@ -72,8 +68,6 @@ async def _serve(config: Config) -> None:
 def tune() -> None:
     """Interpreter settings for a process that does nothing but serve."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def settings(app: Any) -> uvicorn.Config:
