@@ -255,13 +255,12 @@ def test_every_module_says_what_it_is():
 
 
 def queries(engine: str) -> dict[str, str]:
-    """Query name -> description in an engine's queries.sql; each name once."""
-    path = SRC / "store" / engine / "queries.sql"
-    found = re.findall(
-        r"^-- name: (\w+)\n((?:-- .*\n)*)", path.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert found, f"{path} names no query"
-    assert len(found) == len(dict(found)), f"{path} names a query twice"
+    """Query name -> description in an engine's queries; each name once."""
+    paths = sorted((SRC / "store" / engine / "queries").glob("*.sql"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    found = re.findall(r"^-- name: (\w+)\n((?:-- .*\n)*)", text, re.MULTILINE)
+    assert found, f"{engine} names no query"
+    assert len(found) == len(dict(found)), f"{engine} names a query twice"
     return dict(found)
 
 

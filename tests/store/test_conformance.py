@@ -10,6 +10,7 @@ from clew.store.postgres import PostgresStore
 from clew.store.sqlite import SQLiteStore
 from clew.store.store import Store
 from clew.testing import StoreConformance
+from clew.testing.conformance import ThreadConformance
 from clew.testing.model import ModelStore
 
 
@@ -31,7 +32,7 @@ class TestPostgres(StoreConformance):
         return await PostgresStore.open(self.dsn)
 
 
-class TestModel(StoreConformance):
+class TestModel(ThreadConformance):
     @pytest.fixture(autouse=True)
     def database(self) -> None:
         self.store = ModelStore()

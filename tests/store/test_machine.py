@@ -20,9 +20,10 @@ from clew.core.items import Item, message
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import MOVES, Run
 from clew.core.threads import Receipt, Thread
+from clew.store.once import Once
 from clew.store.postgres import PostgresStore
 from clew.store.sqlite import SQLiteStore
-from clew.store.store import Moved, Once, Store
+from clew.store.store import Moved, Store
 from clew.testing.conformance.proof import log
 from clew.testing.model import ModelStore
 

@@ -18,9 +18,9 @@ from clew.core.items import Item, message, new_item
 from clew.core.paging import Page
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
+from clew.store.once import Once
 from clew.store.sqlite import SQLiteStore, commits, erasure
 from clew.store.sqlite.gaps import FIRST_PAGE_HEADER, without_gap
-from clew.store.store import Once
 
 NOW = 1_700_000_000_000
 PROJECT = "proj"

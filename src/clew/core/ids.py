@@ -24,6 +24,12 @@ PREFIXES = {
     "assistant": ("asst_",),
     "call": ("mcall_",),
     "receipt": ("rcpt_",),
+    "file": ("file-",),
+    "upload": ("upload_",),
+    "part": ("part_",),
+    "vector_store": ("vs_",),
+    "file_batch": ("vsfb_",),
+    "completion": ("chatcmpl-",),
     "request": ("req_",),
 }
 """Noun -> its prefixes; the first is the one Clew writes where no wire face decides."""

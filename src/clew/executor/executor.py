@@ -10,7 +10,8 @@ from clew.core.runs import Run, move
 from clew.executor.live import Live
 from clew.executor.turns import Log, Turn
 from clew.providers.provider import Provider
-from clew.store.store import Moved, Once, Store
+from clew.store.once import Once
+from clew.store.store import Moved, Store
 
 DRAIN_S = 10.0
 """How long `close` lets running turns finish."""

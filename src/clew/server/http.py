@@ -13,7 +13,8 @@ import msgspec
 from clew.core.errors import BadRequest, ClewError
 from clew.core.ids import is_id, key_of, random_part
 from clew.executor.executor import Executor
-from clew.store.store import Once, Store
+from clew.store.once import Once
+from clew.store.store import Store
 from clew.wire.checks import Record
 from clew.wire.errors import Act, Face, not_found
 from clew.wire.queries import decode_query

@@ -1,4 +1,4 @@
-"""Named SQL: the statements of an engine live in its `queries.sql`, under the same names in each.
+"""Named SQL: an engine's statements are in its `queries/`, a file a noun, the same names in each.
 
 -- name: get_thread
 -- The thread with this key, if the project has it.
@@ -17,9 +17,10 @@ import msgspec
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def load(path: Path) -> dict[str, str]:
-    """Name -> statement, comments stripped."""
-    pieces = _NAME.split(path.read_text(encoding="utf-8"))
+def load(folder: Path) -> dict[str, str]:
+    """Name -> statement, comments stripped, of all the files in `folder`."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql")))
+    pieces = _NAME.split(text)
     return {name: _statement(text) for name, text in zip(pieces[1::2], pieces[2::2], strict=True)}
 
 

@@ -20,45 +20,19 @@ A thread that is missing is named before anything else that is. A new thread is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import msgspec
-
 from clew.core.assistants import Assistant
-from clew.core.errors import ClewError, Replayed
 from clew.core.items import Item
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
-
-
-class Once(msgspec.Struct):
-    """An `Idempotency-Key`: the answer is recorded with the change and said again on a retry.
-
-    `fingerprint` tells a retry from another request with the same key. `encode` turns what the
-    verb returns into the answer, never an empty one, inside the transaction. A key is known by the
-    thread it came for, and by the whole project where it came for none, or `project_wide` says so;
-    it is kept for a day, or until the thread its answer is about is erased. An answer that shows
-    an item goes with the item; its key stays used (ClewError("not_found")).
-    """
-
-    key: str
-    fingerprint: str
-    now_ms: int
-    encode: Callable[[Any], bytes]
-    project_wide: bool = False
-
-
-ANSWERS_KEPT_MS = 86_400_000
-
-
-def said(answer: bytes) -> Exception:
-    """What to raise for a key that was used: its answer, or that what it showed was erased."""
-    if answer:
-        return Replayed(answer)
-    message = "What was answered to this Idempotency-Key has been erased since."
-    return ClewError("not_found", message, "Idempotency-Key", "erased")
+from clew.store.completions import CompletionVerbs
+from clew.store.events import EventVerbs
+from clew.store.files import FileVerbs
+from clew.store.once import Once
+from clew.store.vector_stores import VectorStoreVerbs
 
 
 class Moved(Exception):
@@ -69,7 +43,7 @@ class Moved(Exception):
         self.run = run
 
 
-class Store(Protocol):
+class ThreadStore(Protocol):
     """A durable home for threads. Safe for any number of concurrent callers on its event loop."""
 
     # threads
@@ -304,3 +278,7 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was accepted, then let go of the database."""
         ...
+
+
+class Store(ThreadStore, FileVerbs, VectorStoreVerbs, CompletionVerbs, EventVerbs, Protocol):
+    """All that Clew keeps; each noun's verbs are in its own file."""

@@ -18,7 +18,8 @@ from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
-from clew.store.store import ANSWERS_KEPT_MS, Moved, Once, said
+from clew.store.once import ANSWERS_KEPT_MS, Once, said
+from clew.store.store import Moved
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from clew.core.errors import ClewError
+from clew.store.once import ANSWERS_KEPT_MS, Once, said
 from clew.store.postgres.engine import Engine, Transaction
-from clew.store.store import ANSWERS_KEPT_MS, Once, said
 
 T = TypeVar("T")
 PROJECT = ""

@@ -9,10 +9,10 @@ import msgspec
 from clew.core.assistants import Assistant
 from clew.core.errors import NotFound
 from clew.core.paging import Page, walk
+from clew.store.once import Once
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.pages import read_page, turned
-from clew.store.store import Once
 
 
 class AssistantVerbs(Answers):

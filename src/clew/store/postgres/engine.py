@@ -49,7 +49,7 @@ _SETTINGS = {
 
 
 def _statements() -> dict[str, bytes]:
-    named = queries.load(Path(__file__).parent / "queries.sql")
+    named = queries.load(Path(__file__).parent / "queries")
     line = named["lineage"]
     return {name: text.replace("$lineage", line).encode() for name, text in named.items()}
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from clew.core.threads import Receipt
+from clew.store.once import Once
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.engine import Transaction, text
 from clew.store.postgres.locks import check_revision, lock_lineage
 from clew.store.postgres.pages import EVERYTHING
-from clew.store.store import Once
 
 
 class ErasureVerbs(Answers):

@@ -10,6 +10,7 @@ from clew.core.errors import BadRequest
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.appends import Append, Appender
@@ -17,7 +18,6 @@ from clew.store.postgres.engine import Transaction
 from clew.store.postgres.locks import check, check_revision, lock, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING, turned
 from clew.store.postgres.threads import read_thread
-from clew.store.store import Once
 
 
 class ItemVerbs(Answers):

@@ -11,13 +11,14 @@ from clew.core.items import Item
 from clew.core.paging import Page, walk
 from clew.core.runs import Call, Run
 from clew.core.threads import Thread
+from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.locks import Lock, check, lock
 from clew.store.postgres.pages import read_page, turned
 from clew.store.postgres.threads import fork_point, insert_thread
-from clew.store.store import Moved, Once
+from clew.store.store import Moved
 
 
 class RunVerbs(Answers):

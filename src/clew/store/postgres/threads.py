@@ -9,13 +9,13 @@ from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery, walk
 from clew.core.threads import Thread
+from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.locks import Lock, check_revision, lock
 from clew.store.postgres.metadata import from_jsonb, to_jsonb
 from clew.store.postgres.pages import EVERYTHING, read_page, turned
-from clew.store.store import Once
 
 
 class ThreadVerbs(Answers):

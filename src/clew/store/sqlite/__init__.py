@@ -5,15 +5,29 @@ from __future__ import annotations
 from typing import Self
 
 from clew.store.sqlite.assistants import AssistantVerbs
+from clew.store.sqlite.completions import CompletionVerbs
 from clew.store.sqlite.erasure import ErasureVerbs
+from clew.store.sqlite.events import EventVerbs
+from clew.store.sqlite.files import FileVerbs
 from clew.store.sqlite.items import ItemVerbs
 from clew.store.sqlite.runs import RunVerbs
 from clew.store.sqlite.threads import ThreadVerbs
+from clew.store.sqlite.vector_stores import VectorStoreVerbs
 
 __all__ = ["SQLiteStore"]
 
 
-class SQLiteStore(ThreadVerbs, ErasureVerbs, ItemVerbs, RunVerbs, AssistantVerbs):
+class SQLiteStore(
+    ThreadVerbs,
+    ErasureVerbs,
+    ItemVerbs,
+    RunVerbs,
+    AssistantVerbs,
+    FileVerbs,
+    VectorStoreVerbs,
+    CompletionVerbs,
+    EventVerbs,
+):
     """A `Store` in one SQLite file, or in memory (`:memory:`)."""
 
     @classmethod

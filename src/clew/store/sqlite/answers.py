@@ -7,8 +7,8 @@ from typing import Any
 import apsw
 
 from clew.core.errors import ClewError
+from clew.store.once import ANSWERS_KEPT_MS, Once, said
 from clew.store.sqlite.engine import SQL
-from clew.store.store import ANSWERS_KEPT_MS, Once, said
 
 PROJECT = ""
 """The scope of keys that came with no thread."""

@@ -10,11 +10,11 @@ import msgspec
 from clew.core.assistants import Assistant
 from clew.core.errors import NotFound
 from clew.core.paging import Page
+from clew.store.once import Once
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.failures import reads
 from clew.store.sqlite.pages import read_page
-from clew.store.store import Once
 
 
 class AssistantVerbs(Engine):

@@ -21,7 +21,7 @@ from clew.store.sqlite.commits import Checkpointer, Committer
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
-SQL = queries.load(HERE / "queries.sql")
+SQL = queries.load(HERE / "queries")
 CACHE_KIB = 16_384
 """Page cache of each connection."""
 

@@ -14,11 +14,11 @@ import apsw
 from msgspec.structs import replace
 
 from clew.core.threads import Receipt
+from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.engine import SQL, Engine, text
 from clew.store.sqlite.locks import check_revision, lock
-from clew.store.store import Once
 
 ROWS_AT_ONCE = 2_000
 """Rows deleted in one transaction: what the event loop can spare (some 10 ms)."""

@@ -10,6 +10,7 @@ from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.engine import SQL, Engine
@@ -17,7 +18,6 @@ from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
 from clew.store.sqlite.runs import run_span
 from clew.store.sqlite.threads import read_thread
-from clew.store.store import Once
 
 
 class ItemVerbs(Engine):

@@ -12,6 +12,7 @@ from clew.core.items import Item
 from clew.core.paging import Page
 from clew.core.runs import Call, Run
 from clew.core.threads import Thread
+from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
@@ -19,7 +20,7 @@ from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check, lock
 from clew.store.sqlite.pages import read_page
 from clew.store.sqlite.threads import fork_point, insert_thread
-from clew.store.store import Moved, Once
+from clew.store.store import Moved
 
 
 class RunVerbs(Engine):

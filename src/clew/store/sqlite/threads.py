@@ -11,13 +11,13 @@ from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery
 from clew.core.threads import Thread
+from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check_revision, lock
 from clew.store.sqlite.pages import read_page
-from clew.store.store import Once
 
 
 class ThreadVerbs(Engine):

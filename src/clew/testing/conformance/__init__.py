@@ -18,10 +18,10 @@ from clew.testing.conformance.retries import Retries
 from clew.testing.conformance.runs import Moves, Runs
 from clew.testing.conformance.threads import Erasure, ThreadLists, Threads
 
-__all__ = ["StoreConformance"]
+__all__ = ["StoreConformance", "ThreadConformance"]
 
 
-class StoreConformance(
+class ThreadConformance(
     Threads,
     ThreadLists,
     Erasure,
@@ -35,4 +35,8 @@ class StoreConformance(
     Projects,
     Assistants,
 ):
+    """The proofs of `ThreadStore`."""
+
+
+class StoreConformance(ThreadConformance):
     """All proofs; subclass it and say how the store is opened."""

@@ -11,7 +11,8 @@ import msgspec
 from clew.core.errors import Replayed
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Run
-from clew.store.store import ANSWERS_KEPT_MS, Once, Store
+from clew.store.once import ANSWERS_KEPT_MS, Once
+from clew.store.store import Store
 from clew.testing.conformance.proof import (
     T0,
     Proof,
