@@ -298,6 +298,17 @@ def test_what_a_model_is_asked() -> None:
     }
     run = Run("TR", "T", T0, "m", instructions="x", tools=[tool], settings=settings)
     assert request_of(run, []) == ModelRequest(
-        "m", [], "x", [tool], "required", False, 0.0, 0.5, 16, {"type": "json_object"}, "low"
+        "m",
+        [],
+        "x",
+        [tool],
+        "required",
+        False,
+        0.0,
+        0.5,
+        16,
+        {"type": "json_object"},
+        "low",
+        settings,
     )
     assert request_of(Run("TR", "T", T0, "m"), []) == ModelRequest("m", [])

@@ -235,6 +235,7 @@ def request_of(run: Run, items: Sequence[Item]) -> ModelRequest:
         tokens_max=settings.get("max_output_tokens"),
         text_format=settings.get("text_format"),
         reasoning_effort=settings.get("reasoning", {}).get("effort"),
+        settings=settings,
     )
 
 

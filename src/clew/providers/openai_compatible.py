@@ -17,7 +17,7 @@ import msgspec
 from clew.core.errors import BadRequest
 from clew.providers.chat_chunks import ChatAnswer
 from clew.providers.chat_request import chat_request
-from clew.providers.provider import Delta, ModelRequest, ProviderError
+from clew.providers.provider import Abilities, Delta, ModelRequest, ProviderError
 from clew.providers.sse import EVENT_BYTES_MAX, EventReader, EventTooLong
 from clew.providers.upstream_errors import UpstreamError, broke_off, refused
 
@@ -37,6 +37,7 @@ class OpenAICompatible:
     """
 
     name = "openai-compatible"
+    abilities = Abilities()
 
     def __init__(
         self,

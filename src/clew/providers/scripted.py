@@ -16,6 +16,7 @@ import msgspec
 
 from clew.core.items import Item
 from clew.providers.provider import (
+    Abilities,
     Delta,
     Finish,
     ModelRequest,
@@ -36,6 +37,7 @@ class Scripted:
     """A Provider that does what the first matching rule says; `sleep` takes seconds."""
 
     name = "scripted"
+    abilities = Abilities()
 
     def __init__(self, rules: Sequence[Rule] = (), *, sleep: Sleep = asyncio.sleep) -> None:
         self._rules = tuple(rules)

@@ -39,6 +39,8 @@ class ResponseStream:
                 return self._say("function_call_arguments.delta", place, delta=event.arguments)
             case ItemEnded():
                 return self._item_ended(event)
+            case _:
+                return b""
 
     def _run_changed(self, run: Run) -> bytes:
         response = encode_response(run, self._output)

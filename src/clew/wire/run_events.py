@@ -51,6 +51,8 @@ class RunStream:
                 return self._step_delta(event.index, {"arguments": event.arguments})
             case ItemEnded():
                 return self._item_ended(event.item)
+            case _:
+                return b""
 
     def _run_changed(self, run: Run) -> bytes:
         before, self._run = self._run, run
