@@ -7,9 +7,10 @@ from copy import deepcopy
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from clew.core.errors import IllegalMove
-from clew.core.runs import MOVES, TERMINAL, Run, move
+from clew.core.runs import EXPIRY_GRACE_MS, MOVES, TERMINAL, Run, move
 
 CREATED, NOW = 1_700_000_000_000, 1_700_000_005_000
 STATUSES = sorted(MOVES)
@@ -103,3 +104,22 @@ def test_a_run_that_goes_on_is_started_again() -> None:
     paused = move(first, "requires_action", NOW + 1)
     again = move(move(paused, "queued", NOW + 2), "in_progress", NOW + 3)
     assert (first.started_at, again.started_at, again.completed_at) == (NOW, NOW + 3, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "late_ms", "expected"),
+    [
+        ("requires_action", -1, False),
+        ("requires_action", 0, True),
+        ("queued", 0, False),
+        ("in_progress", EXPIRY_GRACE_MS - 1, False),
+        ("in_progress", EXPIRY_GRACE_MS, True),
+        ("cancelling", EXPIRY_GRACE_MS, True),
+        ("completed", EXPIRY_GRACE_MS, False),
+    ],
+)
+def test_when_a_run_is_abandoned(status: str, late_ms: int, expected: bool) -> None:
+    """One that waits for its client, when its time is over; one that is worked on, a little later,
+    so that whoever works on it can end it and keep what it said."""
+    one = replace(run(status), expires_at=NOW)
+    assert one.is_abandoned(NOW + late_ms) == expected

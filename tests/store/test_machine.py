@@ -70,12 +70,12 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(count=counts)
     def begin(self, count: int) -> None:
-        self.create_thread(count, {}, None)
+        self.create_thread(count, {}, True, None)
 
-    @rule(count=counts, metadata=metadata, retry=retries)
-    def create_thread(self, count: int, metadata: dict[str, str], retry: Any) -> None:
-        at = self._tick()
-        thread, items = Thread(_name("t"), at // 3, at, metadata), self._items(count)
+    @rule(count=counts, metadata=metadata, chain=st.booleans(), retry=retries)
+    def create_thread(self, count: int, metadata: dict[str, str], chain: bool, retry: Any) -> None:
+        at, items = self._tick(), self._items(count)
+        thread = Thread(_name("t"), at // 3, at, metadata, chain=chain)
         self.threads.append(thread.key)
         self._both(
             lambda s: s.create_thread(self.project, thread, items, once=self._once(retry)),
@@ -161,6 +161,20 @@ class Machine(RuleBasedStateMachine):
         run = self.runs[which % len(self.runs)]
         self._both(lambda s: s.update_run(self.project, run.thread, run.key, metadata), run.thread)
 
+    @rule(which=which, retry=retries)
+    def erase_run(self, which: int, retry: Any) -> None:
+        run, at, id = self.runs[which % len(self.runs)], self._tick(), _name("rcpt")
+        self._both(
+            lambda s: s.erase_run(
+                self.project,
+                run.thread,
+                run.key,
+                Receipt(id, run.thread, at, 0, 0),
+                once=self._once(retry),
+            ),
+            run.thread,
+        )
+
     # reading
 
     @rule(
@@ -171,6 +185,7 @@ class Machine(RuleBasedStateMachine):
         before=cursors,
         kinds=kinds,
         run=cursors,
+        upto=st.none() | st.integers(0, 12),
     )
     def list_items(
         self,
@@ -181,6 +196,7 @@ class Machine(RuleBasedStateMachine):
         before: int | None,
         kinds: list[str] | None,
         run: int | None,
+        upto: int | None,
     ) -> None:
         key = self._thread(which)
         shown = self._now(lambda s: s.list_items(self.project, key, Page(100)))
@@ -188,7 +204,8 @@ class Machine(RuleBasedStateMachine):
         ids.append(self.items[limit % len(self.items)])
         page = Page(limit, order, _pick(ids, after), _pick(ids, before))
         of_run = None if run is None else self.runs[run % len(self.runs)].key
-        self._same(lambda s: s.list_items(self.project, key, page, kinds=kinds, run=of_run))
+        wanted = {"kinds": kinds, "run": of_run, "upto": upto}
+        self._same(lambda s: s.list_items(self.project, key, page, **wanted))
 
     @rule(which=which, below=st.integers(1, 12), limit=st.integers(1, 6))
     def read_items(self, which: int, below: int, limit: int) -> None:

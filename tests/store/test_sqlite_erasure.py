@@ -11,6 +11,8 @@ from typing import Any
 
 import apsw
 import pytest
+from msgspec.json import encode
+from msgspec.structs import replace
 
 from clew.core.errors import NotFound
 from clew.core.ids import new_item_id, new_key, new_run_key
@@ -18,6 +20,7 @@ from clew.core.items import Item, message, new_item
 from clew.core.paging import Page
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
+from clew.store.events import News
 from clew.store.once import Once
 from clew.store.sqlite import SQLiteStore, commits, erasure
 from clew.store.sqlite.gaps import FIRST_PAGE_HEADER, without_gap
@@ -105,6 +108,35 @@ def test_erased_items_leave_nothing_in_pages_that_were_split(path: str) -> None:
                 grown = {"k": chance.choice("xyz") * chance.randint(20, 300)}
                 await store.update_item(PROJECT, thread, items[later].id, grown, NOW)
             assert [one for one in order[: place + 1] if found(path, one)] == []
+        await store.close()
+
+    play(main())
+
+
+@pytest.mark.parametrize("length", [20, 900, 60_000])
+def test_an_erased_run_is_in_no_file(path: str, length: int) -> None:
+    """What it was asked and said in its chain, its settings, calls, events and answers are gone."""
+
+    async def main() -> None:
+        store = await SQLiteStore.open(path)
+        chain = await new_thread(store, chain=True)
+        keys = [new_run_key(chain, NOW) for _ in range(3)]
+        for number, key in enumerate(keys):
+            once = Once(f"k{number}", "print", NOW, encode)
+            run = Run(key, chain, NOW, "m", instructions=secret(number, length))
+            asked = user(secret(number, length))
+            run = await store.create_run(PROJECT, run, [asked], once=once)
+            call = Call(new_key(NOW), key, "m", "p", NOW, NOW, 1, 1, error={"m": secret(number, 9)})
+            said = message(new_item_id("assistant", NOW), "assistant", secret(number, 50), NOW, key)
+            news = News(PROJECT, chain, key, run.input_seq, 0, NOW, secret(number, 99).encode())
+            await store.append_events([news], NOW)
+            ended = replace(run, status="completed")
+            await store.move_run(PROJECT, "queued", ended, [said], now_ms=NOW, call=call)
+        for gone in (1, 0, 2):
+            assert found(path, gone) != []
+            receipt = Receipt(f"rcpt_{gone}", chain, NOW, 0, 0)
+            await store.erase_run(PROJECT, chain, keys[gone], receipt)
+            assert found(path, gone) == []
         await store.close()
 
     play(main())

@@ -4,8 +4,9 @@ A new key is eight base-62 characters of the time in milliseconds (so that keys 
 later and an index on them grows at its end) and 22 random ones (130 bits). Keys given by an
 importer are kept as they are.
 
-`thread_X` and `conv_X` name one thread, `run_X` and `resp_X` one run. The key of a run begins with
-the key of its thread, so that a `resp_…` that arrives alone leads to its thread without a look-up.
+`thread_X`, `conv_X` and `cthr_X` name one thread, `run_X` and `resp_X` one run. The key of a run
+begins with the key of its thread, so that a `resp_…` that arrives alone leads to its thread without
+a look-up.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 KEY_LENGTH = 30
 
 PREFIXES = {
-    "thread": ("thread_", "conv_"),
+    "thread": ("thread_", "conv_", "cthr_"),
     "run": ("run_", "resp_"),
     "step": ("step_",),
     "assistant": ("asst_",),

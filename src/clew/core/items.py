@@ -37,6 +37,31 @@ CALLS = frozenset({"function_call", "custom_tool_call"})
 
 OUTPUTS = frozenset(f"{kind}_output" for kind in CALLS)
 
+ANSWERS: dict[str, str] = {
+    "function_call_output": "function_call",
+    "custom_tool_call_output": "custom_tool_call",
+    "computer_call_output": "computer_call",
+    "local_shell_call_output": "local_shell_call",
+    "shell_call_output": "shell_call",
+    "apply_patch_call_output": "apply_patch_call",
+    "tool_search_output": "tool_search_call",
+    "program_output": "program",
+    "mcp_approval_response": "mcp_approval_request",
+}
+"""Kind of an item that answers another -> the kind it answers; a model sees both or neither."""
+
+ANSWERED = frozenset(ANSWERS.values())
+
+ASKS_CLIENT = CALLS | {
+    "computer_call",
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+    "tool_search_call",
+    "mcp_approval_request",
+}
+"""Items that the client may have to answer before the model goes on."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -116,6 +141,17 @@ def with_metadata(item: Item, metadata: Mapping[str, str]) -> Item:
 def call_id(item: Item) -> str:
     """What ties a call and its output together."""
     return str(item.data().get("call_id"))
+
+
+def pair_of(item: Item) -> tuple[str, str] | None:
+    """What an item has in common with the one that it answers, or that answers it."""
+    kind = ANSWERS.get(item.kind, item.kind)
+    if kind not in ANSWERED:
+        return None
+    if item.kind == "mcp_approval_request":
+        return kind, item.id
+    name = "approval_request_id" if item.kind == "mcp_approval_response" else "call_id"
+    return kind, str(item.data().get(name))
 
 
 def unanswered(items: Iterable[Item]) -> dict[str, Item]:

@@ -33,6 +33,8 @@ TERMINAL = frozenset(status for status, next in MOVES.items() if not next)
 EXPIRES_AFTER_MS = 600_000
 """OpenAI: "roughly 10 mins past creation"."""
 
+EXPIRY_GRACE_MS = 5_000
+
 _STAMPS = {
     "in_progress": "started_at",
     "completed": "completed_at",
@@ -77,6 +79,15 @@ class Run(msgspec.Struct):
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    def is_abandoned(self, now_ms: int) -> bool:
+        """Whether a run that nobody here works on is to be ended as `expired`.
+
+        One that a model works on is ended by the process where it does, which has what it said;
+        only if that has not happened `EXPIRY_GRACE_MS` later, that process is gone.
+        """
+        grace = 0 if self.status == "requires_action" else EXPIRY_GRACE_MS
+        return not self.is_terminal and self.expires_at + grace <= now_ms
 
 
 class Call(msgspec.Struct):

@@ -142,11 +142,13 @@ class ThreadStore(Protocol):
         *,
         kinds: Sequence[str] | None = None,
         run: str | None = None,
+        upto: int | None = None,
     ) -> tuple[list[Item], bool]:
         """One page of the log by seq, and whether there are more in that direction.
 
-        `kinds` and `run` filter. A cursor may be an erased item; an unknown one is
-        NotFound("item"). With `before`, the entries nearest to it, in the order asked for.
+        `kinds`, `run` and `upto` (the last seq that counts) filter. A cursor may be an erased
+        item; an unknown one is NotFound("item"). With `before`, the entries nearest to it, in the
+        order asked for.
         """
         ...
 
@@ -187,7 +189,8 @@ class ThreadStore(Protocol):
     ) -> Thread:
         """Remove the content of one item for good; its seq stays taken. Returns the thread.
 
-        Allowed while a run is active.
+        Compactions that stand for it (`clew.core.compactions.through`) go with it, as if each had
+        been erased by itself. Allowed while a run is active.
         """
         ...
 
@@ -245,6 +248,24 @@ class ThreadStore(Protocol):
         Appends `items` (the run's output, or submitted tool outputs) and records `call` in the
         same transaction; a terminal status frees the thread. Metadata is left as it stands.
         Returns the run with `last_seq` set.
+        """
+        ...
+
+    async def erase_run(
+        self,
+        project: str,
+        thread: str,
+        run: str,
+        receipt: Receipt,
+        *,
+        once: Once | None = None,
+    ) -> Receipt:
+        """Remove a run for good: itself, its calls, and recorded answers that show it.
+
+        In a chain its items, input and output, lose their content as by `erase_item`; a chain
+        that holds nothing else then is erased as by `erase_thread`. In any other thread the items
+        stay: they are the thread's. Allowed while the run is active: its thread is free then, and
+        its next move is NotFound. Returns the receipt with its counts; the receipt is kept.
         """
         ...
 

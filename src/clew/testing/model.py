@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from clew.core.assistants import Assistant
+from clew.core.compactions import through
 from clew.core.errors import BadRequest, Busy, ClewError, NotFound, Stale
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, ThreadQuery
@@ -56,6 +57,11 @@ class Log(msgspec.Struct):
 
     def shown(self) -> list[Item]:
         return [item for item in self.items if item.id not in self.erased]
+
+    def summaries_of(self, seq: int) -> set[str]:
+        """The compactions that stand for the item at `seq`."""
+        later = [item for item in self.shown() if item.kind == "compaction" and item.seq > seq]
+        return {item.id for item in later if through(item) >= seq}
 
     def run(self, key: str) -> Run:
         if key not in self.runs:
@@ -154,18 +160,8 @@ class ModelStore:
         once: Once | None = None,
     ) -> Receipt:
         def act() -> Receipt:
-            log = self._log(project, thread, if_revision)
-            del self._logs[project][thread]
-            self._answers = {
-                key: answer
-                for key, answer in self._answers.items()
-                if answer.about != (project, thread)
-            }
-            others = self._logs[project].items()
-            kept_by = [key for key, other in others if other.shared.get(thread, 0)]
-            return msgspec.structs.replace(
-                receipt, items=len(log.shown()), runs=len(log.runs), kept_by=kept_by
-            )
+            self._log(project, thread, if_revision)
+            return self._erase_thread(project, thread, receipt)
 
         return self._act((project, thread), once, act)
 
@@ -196,6 +192,7 @@ class ModelStore:
         *,
         kinds: Sequence[str] | None = None,
         run: str | None = None,
+        upto: int | None = None,
     ) -> tuple[list[Item], bool]:
         log = self._log(project, thread)
 
@@ -204,6 +201,7 @@ class ModelStore:
                 item.id not in log.erased
                 and (kinds is None or item.kind in kinds)
                 and (run is None or item.run == run)
+                and (upto is None or item.seq <= upto)
             )
 
         return _page(log.items, page, "item", wanted)
@@ -248,12 +246,12 @@ class ModelStore:
     ) -> Thread:
         def act() -> Thread:
             log = self._log(project, thread, if_revision)
-            log.find(item)
-            log.erased.add(item)
+            seq = log.items[log.find(item)].seq
+            erased = {item, *log.summaries_of(seq)}
+            log.erased |= erased
             log.change(now_ms)
-            for at, answer in self._answers.items():
-                if answer.about == (project, thread) and item.encode() in answer.answer:
-                    self._answers[at] = msgspec.structs.replace(answer, answer=b"")
+            for id in erased:
+                self._erase_answers(project, thread, id)
             return log.thread
 
         return self._act((project, thread), once, act)
@@ -341,6 +339,37 @@ class ModelStore:
             return moved
 
         return self._act((project, run.thread), once, act)
+
+    async def erase_run(
+        self,
+        project: str,
+        thread: str,
+        run: str,
+        receipt: Receipt,
+        *,
+        once: Once | None = None,
+    ) -> Receipt:
+        def act() -> Receipt:
+            log = self._log(project, thread)
+            erased = log.run(run)
+            last = erased.last_seq if erased.is_terminal else len(log.items)
+            own = [item for item in log.shown() if item.seq > log.thread.parent_seq]
+            items = [item.id for item in own if erased.first_seq <= item.seq <= last]
+            if log.thread.chain and len(log.runs) == 1 and len(own) == len(items):
+                return self._erase_thread(project, thread, receipt)
+            items = items if log.thread.chain else []
+            summaries = log.summaries_of(erased.first_seq) if log.thread.chain else set()
+            log.erased |= {*items, *summaries}
+            del log.runs[run]
+            log.calls = [call for call in log.calls if call.run != run]
+            if log.thread.active_run == run:
+                log.thread.active_run = None
+            log.change(receipt.erased_at)
+            for id in (*items, *summaries, run):
+                self._erase_answers(project, thread, id)
+            return msgspec.structs.replace(receipt, items=len(items), runs=1)
+
+        return self._act((project, thread), once, act)
 
     # assistants
 
@@ -436,6 +465,25 @@ class ModelStore:
         made.shared = {key: min(seq, count) for key, count in log.shared.items()}
         made.shared[parent] = seq
         return made
+
+    def _erase_thread(self, project: str, thread: str, receipt: Receipt) -> Receipt:
+        log = self._logs[project].pop(thread)
+        self._answers = {
+            key: answer
+            for key, answer in self._answers.items()
+            if answer.about != (project, thread)
+        }
+        others = self._logs[project].items()
+        kept_by = [key for key, other in others if other.shared.get(thread, 0)]
+        return msgspec.structs.replace(
+            receipt, items=len(log.shown()), runs=len(log.runs), kept_by=kept_by
+        )
+
+    def _erase_answers(self, project: str, thread: str, id: str) -> None:
+        """Answers that show something erased say nothing any more."""
+        for at, answer in self._answers.items():
+            if answer.about == (project, thread) and id.encode() in answer.answer:
+                self._answers[at] = msgspec.structs.replace(answer, answer=b"")
 
     def _log(self, project: str, thread: str, if_revision: int | None = None) -> Log:
         log = self._logs.get(project, {}).get(thread)

@@ -4,7 +4,8 @@
         provider = OpenAICompatible(upstream.base_url)
 
 Each request gets the next reply; what was asked is in `upstream.requests`. A reply ends well, or by
-a `reset` of the connection, or never (`hang`).
+a `reset` of the connection, or never (`hang`), or the server just stops speaking (`half`). The
+replies here speak chat completions; `upstream_responses` and `upstream_messages` the others.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ REASONS = {200: "OK", 400: "Bad Request", 429: "Too Many Requests", 500: "Intern
 
 
 class Reply(msgspec.Struct):
-    """One answer: its pieces go out one HTTP chunk each."""
+    """One answer: its pieces go out one HTTP chunk each, `pause_s` apart."""
 
     pieces: Sequence[bytes] = ()
     status: int = 200
     headers: Mapping[str, str] = msgspec.field(default_factory=lambda: EVENT_STREAM)
-    ending: Literal["end", "reset", "hang"] = "end"
+    ending: Literal["end", "reset", "hang", "half"] = "end"
+    pause_s: float = 0.0
 
 
 class Received(msgspec.Struct):
@@ -78,7 +80,7 @@ class Upstream:
             self.requests.append(await _received(reader))
             reply = self._replies.pop(0) if self._replies else refuses(500, "no reply is left")
             await _send(reply, writer)
-            if reply.ending == "hang":
+            if reply.ending in ("hang", "half"):
                 await _hung_up(reader)
                 self.let_go.set()
         finally:
@@ -119,6 +121,18 @@ def call(index: int | None, id: str | None, name: str | None, arguments: str) ->
     return {"tool_calls": [{key: value for key, value in part.items() if value is not None}]}
 
 
+def cut(reply: Reply, word: str, ending: Literal["end", "reset", "hang", "half"] = "end") -> Reply:
+    """The reply, which stops after the piece that says `word`."""
+    at = next(at for at, piece in enumerate(reply.pieces) if word.encode() in piece)
+    return msgspec.structs.replace(reply, pieces=reply.pieces[: at + 1], ending=ending)
+
+
+def events(*data: Mapping[str, Any]) -> Reply:
+    """A stream of named events, one HTTP chunk each."""
+    lines = ((str(one["type"]).encode(), _encode(one)) for one in data)
+    return Reply([b"event: %b\ndata: %b\n\n" % line for line in lines])
+
+
 def _chunk(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]}
@@ -139,8 +153,11 @@ async def _send(reply: Reply, writer: asyncio.StreamWriter) -> None:
     for piece in reply.pieces:
         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         await writer.drain()
+        await asyncio.sleep(reply.pause_s)
     if reply.ending == "end":
         writer.write(b"0\r\n\r\n")
+    elif reply.ending == "half":
+        writer.write_eof()
     elif reply.ending == "reset":
         _reset_on_close(writer)
 

@@ -8,6 +8,7 @@ from clew.store.postgres.files import FileVerbs
 from clew.store.postgres.items import ItemVerbs
 from clew.store.postgres.runs import RunVerbs
 from clew.store.postgres.threads import ThreadVerbs
+from clew.store.postgres.uploads import UploadVerbs
 from clew.store.postgres.vector_stores import VectorStoreVerbs
 
 __all__ = ["PostgresStore"]
@@ -20,6 +21,7 @@ class PostgresStore(
     RunVerbs,
     AssistantVerbs,
     FileVerbs,
+    UploadVerbs,
     VectorStoreVerbs,
     CompletionVerbs,
     EventVerbs,

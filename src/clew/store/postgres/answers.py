@@ -60,8 +60,12 @@ class Answers(Engine):
 async def _replay(tx: Transaction, key: dict[str, str], once: Once) -> None:
     row = await tx.row("get_answer", **key)
     assert row is not None  # the refused claim has locked it
-    fingerprint, answer = row
+    raise answered(once, *row)
+
+
+def answered(once: Once, fingerprint: str, answer: bytes) -> Exception:
+    """What to raise for a key that has this answer, by its fingerprint to this very request."""
     if fingerprint != once.fingerprint:
         message = "This Idempotency-Key was used before with another request."
-        raise ClewError("key_reused", message, "Idempotency-Key", "idempotency_key_reused")
-    raise said(answer)
+        return ClewError("key_reused", message, "Idempotency-Key", "idempotency_key_reused")
+    return said(answer)

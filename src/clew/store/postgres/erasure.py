@@ -1,4 +1,4 @@
-"""Erasure of threads in PostgreSQL: gone from every table.
+"""Erasure of threads and runs in PostgreSQL: gone from every table.
 
 Rows that forks share stay, under a row nobody reaches, until the last fork goes; then they go
 with it, all the way up. What is left of an erased thread is never more than its forks show.
@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from clew.core.runs import Run
 from clew.core.threads import Receipt
 from clew.store.once import Once
+from clew.store.postgres import log
 from clew.store.postgres.answers import Answers
+from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction, text
-from clew.store.postgres.locks import check_revision, lock_lineage
+from clew.store.postgres.locks import Lock, check_revision, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING
+from clew.store.postgres.runs import read_run
+from clew.store.postgres.threads import read_thread
 
 
 class ErasureVerbs(Answers):
@@ -29,17 +34,82 @@ class ErasureVerbs(Answers):
         async def act(tx: Transaction) -> Receipt:
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
-            forks = await tx.run("shown_by", thread=thread)
-            await tx.run("delete_calls", thread=thread)
-            runs = (await tx.run("delete_runs", thread=thread))[0][0]
-            await tx.run("delete_answers", thread=thread, project=project)
-            items = await _sweep(tx, thread)
-            done = replace(receipt, items=items, runs=runs, kept_by=[fork for (fork,) in forks])
-            row = {"thread": thread, "id": receipt.id, "project": project}
-            await tx.run("insert_receipt", **row, body=text(done))
-            return done
+            return await _erase_thread(tx, project, thread, receipt)
 
         return await self.act_once(project, thread, once, act)
+
+    async def erase_run(
+        self,
+        project: str,
+        thread: str,
+        run: str,
+        receipt: Receipt,
+        *,
+        once: Once | None = None,
+    ) -> Receipt:
+        async def act(tx: Transaction) -> Receipt:
+            found = await lock_lineage(tx, project, thread)
+            erased = await read_run(tx, project, thread, run)
+            chain = (await read_thread(tx, project, thread)).chain
+            if chain and not await _holds_more(tx, found, erased):
+                return await _erase_thread(tx, project, thread, receipt)
+            items = await _erase_items(tx, project, found, erased) if chain else 0
+            await _delete_run(tx, project, found, erased)
+            await touch(tx, found, receipt.erased_at)
+            return await _keep_receipt(tx, project, replace(receipt, runs=1, items=items))
+
+        return await self.act_once(project, thread, once, act)
+
+
+async def _erase_thread(tx: Transaction, project: str, thread: str, receipt: Receipt) -> Receipt:
+    forks = await tx.run("shown_by", thread=thread)
+    await tx.run("delete_calls", thread=thread)
+    runs = (await tx.run("delete_runs", thread=thread))[0][0]
+    await tx.run("delete_events", thread=thread)  # after the runs, which hold up new ones
+    await tx.run("delete_answers", thread=thread, project=project)
+    items = await _sweep(tx, thread)
+    done = replace(receipt, items=items, runs=runs, kept_by=[fork for (fork,) in forks])
+    return await _keep_receipt(tx, project, done)
+
+
+async def _keep_receipt(tx: Transaction, project: str, receipt: Receipt) -> Receipt:
+    row = {"thread": receipt.thread, "id": receipt.id, "project": project}
+    await tx.run("insert_receipt", **row, body=text(receipt))
+    return receipt
+
+
+async def _holds_more(tx: Transaction, found: Lock, run: Run) -> bool:
+    """Whether the thread has anything beside this run and its items."""
+    first, last = _span(found, run)
+    bounds = {"run": run.key, "first": first, "last": last, "parent_seq": found.parent_seq}
+    return bool((await tx.run("holds_more", thread=found.thread, **bounds))[0][0])
+
+
+async def _erase_items(tx: Transaction, project: str, found: Lock, run: Run) -> int:
+    """Erase the items of a run, and what recorded answers show of them; how many there were."""
+    first, last = _span(found, run)
+    place = {"thread": found.thread, "project": project}
+    rows = await tx.run("items_up", **place, low=first - 1, high=last + 1, limit=last)
+    items = log.to_items(found.thread, rows)
+    for item in items:
+        await log.change(tx, found, item, None)
+        await tx.run("erase_answers", **place, item=item.id)
+    await erase_compactions(tx, project, found, first)
+    return len(items)
+
+
+async def _delete_run(tx: Transaction, project: str, found: Lock, run: Run) -> None:
+    await tx.run("delete_run_calls", thread=found.thread, run=run.key)
+    await tx.run("delete_run", thread=found.thread, run=run.key)
+    await tx.run("delete_run_events", thread=found.thread, run=run.key)
+    await tx.run("erase_answers", thread=found.thread, project=project, item=run.key)
+    if found.active_run == run.key:
+        found.active_run = None
+
+
+def _span(found: Lock, run: Run) -> tuple[int, int]:
+    """The seqs of a run's items, its input and its output."""
+    return run.first_seq, run.last_seq if run.is_terminal else found.last_seq
 
 
 async def _sweep(tx: Transaction, thread: str) -> int:

@@ -14,7 +14,9 @@ from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.appends import Append, Appender
+from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction
+from clew.store.postgres.events import forget
 from clew.store.postgres.locks import check, check_revision, lock, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING, turned
 from clew.store.postgres.threads import read_thread
@@ -64,6 +66,7 @@ class ItemVerbs(Answers):
         *,
         kinds: Sequence[str] | None = None,
         run: str | None = None,
+        upto: int | None = None,
     ) -> tuple[list[Item], bool]:
         steps = walk(page)
         start, stop = [
@@ -72,6 +75,7 @@ class ItemVerbs(Answers):
         ]
         low, high = (stop, start) if steps.descending else (start, stop)
         name = "items_down" if steps.descending else "items_up"
+        last = EVERYTHING if upto is None else upto + 1
         wanted: dict[str, Any] = {}
         if kinds is not None or run is not None:
             name = f"find_{name}"
@@ -81,7 +85,7 @@ class ItemVerbs(Answers):
             project=project,
             thread=thread,
             low=0 if low is None else low,
-            high=EVERYTHING if high is None else high,
+            high=last if high is None else min(high, last),
             limit=page.limit + 1,
             **wanted,
         )
@@ -135,6 +139,8 @@ class ItemVerbs(Answers):
             check_revision(found, if_revision)
             old = await log.find_shown(tx, project, thread, item)
             await log.change(tx, found, old, None)
+            await forget(tx, thread, old.run)
+            await erase_compactions(tx, project, found, old.seq)
             await tx.run("erase_answers", thread=thread, project=project, item=item)
             await touch(tx, found, now_ms)
             return await read_thread(tx, project, thread)

@@ -69,7 +69,7 @@ class RunVerbs(Answers):
     ) -> Run:
         async def act(tx: Transaction) -> Run:
             await lock(tx, project, thread)
-            stands = await _read_run(tx, project, thread, run)
+            stands = await read_run(tx, project, thread, run)
             await tx.run("update_run", thread=thread, id=run, metadata=text(metadata))
             return msgspec.structs.replace(stands, metadata=metadata)
 
@@ -88,7 +88,7 @@ class RunVerbs(Answers):
     ) -> Run:
         async def act(tx: Transaction) -> Run:
             found = await lock(tx, project, run.thread)
-            stands = await _read_run(tx, project, run.thread, run.key)
+            stands = await read_run(tx, project, run.thread, run.key)
             if stands.status != was:
                 raise Moved(stands)
             if run.is_terminal:
@@ -133,7 +133,7 @@ async def _insert_run(tx: Transaction, found: Lock, run: Run, items: Sequence[It
     return made
 
 
-async def _read_run(tx: Transaction, project: str, thread: str, run: str) -> Run:
+async def read_run(tx: Transaction, project: str, thread: str, run: str) -> Run:
     return _to_run(thread, run, await tx.run("get_run", **_asked(project, thread, run)))
 
 

@@ -12,6 +12,7 @@ from clew.store.sqlite.files import FileVerbs
 from clew.store.sqlite.items import ItemVerbs
 from clew.store.sqlite.runs import RunVerbs
 from clew.store.sqlite.threads import ThreadVerbs
+from clew.store.sqlite.uploads import UploadVerbs
 from clew.store.sqlite.vector_stores import VectorStoreVerbs
 
 __all__ = ["SQLiteStore"]
@@ -24,6 +25,7 @@ class SQLiteStore(
     RunVerbs,
     AssistantVerbs,
     FileVerbs,
+    UploadVerbs,
     VectorStoreVerbs,
     CompletionVerbs,
     EventVerbs,
@@ -34,4 +36,5 @@ class SQLiteStore(
     async def open(cls, path: str) -> Self:
         store = await super().open(path)
         await store.finish_erasures()
+        await store.remove_loose()
         return store

@@ -13,7 +13,9 @@ from clew.core.threads import Thread
 from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
+from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine
+from clew.store.sqlite.events import forget
 from clew.store.sqlite.failures import reads
 from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
 from clew.store.sqlite.runs import run_span
@@ -51,6 +53,7 @@ class ItemVerbs(Engine):
         *,
         kinds: Sequence[str] | None = None,
         run: str | None = None,
+        upto: int | None = None,
     ) -> tuple[list[Item], bool]:
         db = self.snapshot()
         found = lock(db, project, thread)
@@ -59,6 +62,7 @@ class ItemVerbs(Engine):
         start, stop = (_place(db, line, cursor) for cursor in (steps.start, steps.stop))
         low, high = (stop, start) if steps.descending else (start, stop)
         first, last = (0, log.EVERYTHING) if run is None else run_span(db, found, run)
+        last = last if upto is None else min(last, upto + 1)
         items = log.read(
             db,
             line,
@@ -126,7 +130,10 @@ class ItemVerbs(Engine):
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
-            log.change(self.db, found, _shown(self.db, found, item), None)
+            row = _shown(self.db, found, item)
+            log.change(self.db, found, row, None)
+            forget(self.db, found, row[4])
+            erase_compactions(self.db, project, thread, found, row[5])
             shown = {"thread": thread, "project": project, "item": item}
             self.db.execute(SQL["erase_answers"], shown)
             touch(self.db, found, now_ms)

@@ -59,7 +59,7 @@ class RunVerbs(Engine):
     @reads
     async def get_run(self, project: str, thread: str, run: str) -> Run:
         db = self.snapshot()
-        return _read_run(db, lock(db, project, thread), run)
+        return read_run(db, lock(db, project, thread), run)
 
     @reads
     async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]:
@@ -79,7 +79,7 @@ class RunVerbs(Engine):
         def act() -> Run:
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
-            made = msgspec.structs.replace(_read_run(self.db, found, run), metadata=metadata)
+            made = msgspec.structs.replace(read_run(self.db, found, run), metadata=metadata)
             change = {"no": found.no, "run": run, "metadata": text(metadata)}
             self.db.execute(SQL["update_run"], change)
             record(self.db, project, thread, once, made)
@@ -101,7 +101,7 @@ class RunVerbs(Engine):
         def act() -> Run:
             replay(self.db, project, run.thread, once)
             found = lock(self.db, project, run.thread)
-            stands = _read_run(self.db, found, run.key)
+            stands = read_run(self.db, found, run.key)
             if stands.status != was:
                 raise Moved(stands)
             if run.is_terminal:
@@ -140,7 +140,7 @@ def _insert_run(db: apsw.Connection, found: Lock, run: Run, items: Sequence[Item
     return made
 
 
-def _read_run(db: apsw.Connection, found: Lock, run: str) -> Run:
+def read_run(db: apsw.Connection, found: Lock, run: str) -> Run:
     row = db.execute(SQL["get_run"], {"no": found.no, "run": run}).fetchone()
     if row is None:
         raise NotFound("run", run)

@@ -11,12 +11,18 @@ pytest does the rest. Each test has an event loop, a project and keys of its own
 from __future__ import annotations
 
 from clew.testing.conformance.assistants import Assistants
+from clew.testing.conformance.chunks import Chunks, Indexing
+from clew.testing.conformance.compactions import Compactions
+from clew.testing.conformance.completions import Completions
+from clew.testing.conformance.events import Events
+from clew.testing.conformance.files import Files, Uploads
 from clew.testing.conformance.forks import Forks
 from clew.testing.conformance.items import Crowds, Items, Pages
 from clew.testing.conformance.projects import Projects
 from clew.testing.conformance.retries import Retries
-from clew.testing.conformance.runs import Moves, Runs
+from clew.testing.conformance.runs import Moves, RunErasure, Runs
 from clew.testing.conformance.threads import Erasure, ThreadLists, Threads
+from clew.testing.conformance.vector_stores import StoreFiles, VectorStores
 
 __all__ = ["StoreConformance", "ThreadConformance"]
 
@@ -31,6 +37,8 @@ class ThreadConformance(
     Forks,
     Runs,
     Moves,
+    RunErasure,
+    Compactions,
     Retries,
     Projects,
     Assistants,
@@ -38,5 +46,15 @@ class ThreadConformance(
     """The proofs of `ThreadStore`."""
 
 
-class StoreConformance(ThreadConformance):
+class StoreConformance(
+    ThreadConformance,
+    Completions,
+    Events,
+    Files,
+    Uploads,
+    VectorStores,
+    StoreFiles,
+    Indexing,
+    Chunks,
+):
     """All proofs; subclass it and say how the store is opened."""

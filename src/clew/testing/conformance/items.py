@@ -216,6 +216,22 @@ class Pages(Proof):
         )
 
     @proof
+    async def test_pages_up_to_a_seq_are_true(self, store: Store, project: str) -> None:
+        """The log as it was when it ended there: what came later is on no page."""
+        thread = await stored_thread(store, project, *"abcdef")
+        keys = [item.id for item in await log(store, project, thread.key)]
+        for upto in (0, 3, 6, 9):
+            await prove_paging(
+                lambda page, upto=upto: store.list_items(  # type: ignore[misc]
+                    project, thread.key, page, upto=upto
+                ),
+                keys[:upto],
+                lambda item: item.id,
+            )
+        found = await store.list_items(project, thread.key, Page(after=keys[5]), upto=3)
+        assert [item.id for item in found[0]] == [keys[2], keys[1], keys[0]]
+
+    @proof
     async def test_filtered_pages_are_true(self, store: Store, project: str) -> None:
         """Pages by kind and by run are slices of what matches, with any matching cursor."""
         thread = await stored_thread(store, project, "a")

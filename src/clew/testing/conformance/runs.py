@@ -10,6 +10,7 @@ import msgspec
 from clew.core.errors import Busy
 from clew.core.paging import Page
 from clew.core.runs import MOVES, TERMINAL, Call, Run, move
+from clew.store.once import Once
 from clew.store.store import Moved, Store
 from clew.testing.conformance.proof import (
     T0,
@@ -27,6 +28,7 @@ from clew.testing.conformance.proof import (
     proof,
     prove_paging,
     refusal,
+    replay,
     reply,
     stored_thread,
     texts,
@@ -325,6 +327,118 @@ class Moves(Proof):
         await store.erase_thread(project, fork.key, new_receipt(fork.key))
         await _move(store, project, run, "in_progress", reply("b", run.key))
         assert await texts(store, project, thread.key) == ["a", "b"]
+
+
+class RunErasure(Proof):
+    """A run is erased: with what it said in a chain, without it in a thread that people named."""
+
+    @proof
+    async def test_a_conversation_keeps_what_an_erased_run_said(
+        self, store: Store, project: str
+    ) -> None:
+        """The run and its calls are gone, the items are the thread's and stay."""
+        thread = await stored_thread(store, project, "a")
+        run = await _answered(store, project, thread.key, "b", "c")
+        receipt = new_receipt(thread.key, T0 + 5)
+        done = await store.erase_run(project, thread.key, run.key, receipt)
+        assert done == msgspec.structs.replace(receipt, runs=1, items=0)
+        assert await texts(store, project, thread.key) == ["a", "b", "c"]
+        gone = store.get_run(project, thread.key, run.key)
+        assert await not_found(gone) == ("run", run.key)
+        assert await store.list_runs(project, thread.key, Page()) == ([], False)
+        assert (await store.get_thread(project, thread.key)).updated_at == T0 + 5
+
+    @proof
+    async def test_a_chain_loses_what_an_erased_run_said(self, store: Store, project: str) -> None:
+        """Its input and output lose their content; what came before and after stays."""
+        chain = await store.create_thread(project, new_thread(chain=True))
+        first, middle, last = [
+            await _answered(store, project, chain.key, text, text.upper()) for text in "abc"
+        ]
+        receipt = new_receipt(chain.key)
+        done = await store.erase_run(project, chain.key, middle.key, receipt)
+        assert (done.runs, done.items) == (1, 2)
+        assert await texts(store, project, chain.key) == ["a", "A", "c", "C"]
+        assert await store.get_run(project, chain.key, last.key) == last
+        assert await store.get_run(project, chain.key, first.key) == first
+
+    @proof
+    async def test_the_last_run_of_a_chain_takes_the_chain_with_it(
+        self, store: Store, project: str
+    ) -> None:
+        """A chain that holds nothing else is erased as a thread; its forks go on showing it."""
+        chain = await store.create_thread(project, new_thread(chain=True))
+        first = await _answered(store, project, chain.key, "a", "A")
+        fork = new_thread(parent=chain.key, parent_seq=first.last_seq, chain=True)
+        on = new_run(fork.key)
+        await store.create_run(project, on, users("b"), thread=fork)
+        receipt = new_receipt(chain.key)
+        done = await store.erase_run(project, chain.key, first.key, receipt)
+        assert (done.runs, done.kept_by) == (1, [fork.key])
+        gone = store.get_thread(project, chain.key)
+        assert await not_found(gone) == ("thread", chain.key)
+        assert await texts(store, project, fork.key) == ["a", "A", "b"]
+
+    @proof
+    async def test_a_chain_that_people_wrote_to_stays(self, store: Store, project: str) -> None:
+        """Items that are no run's are nobody's to take along."""
+        chain = await store.create_thread(project, new_thread(chain=True))
+        run = await _answered(store, project, chain.key, "a", "A")
+        await store.append_items(project, chain.key, users("mine"), T0 + 1)
+        await store.erase_run(project, chain.key, run.key, new_receipt(chain.key))
+        assert await texts(store, project, chain.key) == ["mine"]
+
+    @proof
+    async def test_an_active_run_can_be_erased(self, store: Store, project: str) -> None:
+        """Its thread is free at once, and its next move is refused."""
+        thread = await stored_thread(store, project, "a")
+        run = await active_run(store, project, thread.key)
+        await store.erase_run(project, thread.key, run.key, new_receipt(thread.key))
+        await store.append_items(project, thread.key, users("b"), T0 + 1)
+        move = store.move_run(project, "queued", run, now_ms=T0 + 2)
+        assert await not_found(move) == ("run", run.key)
+
+    @proof
+    async def test_recorded_answers_forget_an_erased_run(self, store: Store, project: str) -> None:
+        """An answer that showed the run is not said again; its key stays used."""
+        thread = await stored_thread(store, project)
+        run = new_run(thread.key, instructions="Secret.")
+        once = Once("k", "f", T0, msgspec.json.encode)
+        made = await store.create_run(project, run, once=once)
+        await end_run(store, project, made)
+        await store.erase_run(project, thread.key, run.key, new_receipt(thread.key))
+        refused = await refusal(store.create_run(project, run, once=once))
+        assert refused.code == "not_found"
+
+    @proof
+    async def test_erasing_a_run_is_done_once(self, store: Store, project: str) -> None:
+        """A retry with the same key gets the first answer; without it the run is not found."""
+        thread = await stored_thread(store, project, "a")
+        run = await active_run(store, project, thread.key)
+        once = Once("k", "f", T0, lambda receipt: receipt.id.encode())
+        receipt = new_receipt(thread.key)
+        await store.erase_run(project, thread.key, run.key, receipt, once=once)
+        again = store.erase_run(project, thread.key, run.key, receipt, once=once)
+        assert await replay(again) == receipt.id.encode()
+        third = store.erase_run(project, thread.key, run.key, new_receipt(thread.key))
+        assert await not_found(third) == ("run", run.key)
+
+    @proof
+    async def test_a_run_is_erased_by_its_project(self, store: Store, project: str) -> None:
+        """For another project it is not there."""
+        thread = await stored_thread(store, project, "a")
+        run = await active_run(store, project, thread.key)
+        act = store.erase_run(new_project(), thread.key, run.key, new_receipt(thread.key))
+        assert await not_found(act) == ("thread", thread.key)
+        assert await store.get_run(project, thread.key, run.key) == run
+
+
+async def _answered(store: Store, project: str, thread: str, said: str, answer: str) -> Run:
+    """A run that was asked something and has answered."""
+    run = await store.create_run(project, new_run(thread), users(said))
+    ended = msgspec.structs.replace(run, status="completed", completed_at=T0 + 1)
+    output = [reply(answer, run.key)]
+    return await store.move_run(project, "queued", ended, output, now_ms=T0 + 1)
 
 
 async def _move(

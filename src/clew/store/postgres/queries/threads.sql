@@ -344,6 +344,20 @@ WHERE t.thread_id = %(thread)s AND t.project IS NOT DISTINCT FROM %(project)s AN
 WITH gone AS (DELETE FROM runs WHERE thread_id = %(thread)s RETURNING 1)
 SELECT count(*) FROM gone
 
+-- name: delete_run
+-- One run is gone.
+DELETE FROM runs WHERE thread_id = %(thread)s AND id = %(run)s
+
+-- name: delete_run_calls
+-- The call records of one run.
+DELETE FROM calls WHERE thread_id = %(thread)s AND run = %(run)s
+
+-- name: holds_more
+-- Whether a thread has other runs, or items of its own outside of a run's.
+SELECT EXISTS (SELECT 1 FROM runs WHERE thread_id = %(thread)s AND id <> %(run)s)
+    OR EXISTS (SELECT 1 FROM items WHERE thread_id = %(thread)s AND body IS NOT NULL
+               AND seq > %(parent_seq)s AND NOT seq BETWEEN %(first)s AND %(last)s)
+
 -- name: insert_call
 -- Record a model call.
 INSERT INTO calls (thread_id, id, run, body) VALUES (%(thread)s, %(id)s, %(run)s, %(body)s)

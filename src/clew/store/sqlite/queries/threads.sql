@@ -199,6 +199,20 @@ SELECT created_at, key FROM runs WHERE thread = :no AND key = :run
 -- All runs of a thread.
 DELETE FROM runs WHERE thread = :no
 
+-- name: delete_run
+-- One run is gone.
+DELETE FROM runs WHERE thread = :no AND key = :run
+
+-- name: delete_run_calls
+-- The call records of one run.
+DELETE FROM calls WHERE thread = :no AND run = :run
+
+-- name: holds_more
+-- Whether a thread has other runs, or items of its own outside of a run's.
+SELECT EXISTS (SELECT 1 FROM runs WHERE thread = :no AND key <> :run)
+    OR EXISTS (SELECT 1 FROM items WHERE thread = :no AND body IS NOT NULL AND seq > :parent_seq
+               AND NOT seq BETWEEN :first AND :last)
+
 -- name: insert_call
 -- Record a model call.
 INSERT INTO calls (thread, key, run, body) VALUES (:no, :key, :run, :body)
