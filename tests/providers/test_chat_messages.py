@@ -6,6 +6,7 @@ import pytest
 from openai.types.chat import ChatCompletionContentPartParam
 from pydantic import TypeAdapter
 
+from clew.core.compactions import compaction
 from clew.core.items import Item, message, new_item
 from clew.providers.chat_messages import chat_messages
 from clew.providers.provider import ProviderError
@@ -171,12 +172,30 @@ def test_an_output_in_text_parts_is_one_string() -> None:
     assert chat_messages([called("c1"), gave("c1", output)])[1] == tool("c1", "a\nb")
 
 
-@pytest.mark.parametrize("kind", ["reasoning", "compaction", "configuration_update"])
+@pytest.mark.parametrize("kind", ["reasoning", "configuration_update"])
 def test_what_only_its_own_model_can_read_is_left_out(kind: str) -> None:
     window = [new_item("x_1", {"type": kind, "encrypted_content": "?"}, 0), said("user", "Hi")]
     assert chat_messages(window) == [{"role": "user", "content": "Hi"}]
 
 
+def test_a_compaction_of_ours_is_a_message_that_says_what_it_is() -> None:
+    (sent,) = chat_messages([new_item("cmp_1", compaction("They met."), 0)])
+    assert sent["role"] == "user"
+    assert "in summary" in sent["content"]
+    assert sent["content"].endswith("They met.")
+
+
+def test_a_custom_tools_call_and_output_are_told_as_such() -> None:
+    asked = {"type": "custom_tool_call", "call_id": "c1", "name": "sql", "input": "SELECT 1"}
+    given = {"type": "custom_tool_call_output", "call_id": "c1", "output": "1"}
+    custom = {"name": "sql", "input": "SELECT 1"}
+    assert chat_messages([new_item("ctc_1", asked, 0), new_item("ctco_1", given, 0)]) == [
+        calling({"id": "c1", "type": "custom", "custom": custom}),
+        tool("c1", "1"),
+    ]
+
+
+SEALED = {"type": "compaction", "encrypted_content": "gAAAA"}
 URL = {"type": "input_file", "file_url": "https://x.test/a.pdf"}
 IMAGE_ID = {"type": "input_image", "file_id": "file-1", "detail": "auto"}
 IMAGE = {"type": "input_image", "image_url": "https://x.test/a.png", "detail": "auto"}
@@ -192,6 +211,7 @@ IMAGE = {"type": "input_image", "image_url": "https://x.test/a.png", "detail": "
         ([called("c1"), gave("c1", [IMAGE])], "'input_image' in a function's output (fco_1)"),
         ([said("critic", "Meh")], "a message of role 'critic' (msg_1)"),
         ([new_item("ws_1", {"type": "web_search_call"}, 0)], "web_search_call item (ws_1)"),
+        ([new_item("cmp_1", SEALED, 0)], "a compaction that another vendor sealed (cmp_1)"),
         ([gave("c9")], "an output of call 'c9', which the window does not contain"),
     ],
 )

@@ -131,3 +131,57 @@ def test_what_chat_has_no_words_for_is_refused_by_name(said: dict[str, Any], nam
     with pytest.raises(ProviderError, match=named) as refusal:
         body(**said)
     assert refusal.value.code == "invalid_prompt"
+
+
+def test_hints_and_verbosity_go_through_by_their_own_names() -> None:
+    settings = {
+        "prompt_cache_key": "k",
+        "prompt_cache_retention": "24h",
+        "safety_identifier": "s",
+        "service_tier": "flex",
+        "user": "u",
+        "verbosity": "low",
+    }
+    assert body(settings=settings | {"store": True, "background": True}) == body() | settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}),
+        ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
+        ({"top_logprobs": 0}, {}),
+    ],
+)
+def test_log_probabilities_are_asked_for_when_wanted(
+    settings: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    assert body(settings=settings) == body() | sent
+
+
+def test_a_custom_tool_and_its_grammar_are_nested_as_chat_has_them() -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /a/"}
+    tools = [
+        {"type": "custom", "name": "sql", "description": "Asks.", "format": grammar},
+        {"type": "custom", "name": "say", "format": {"type": "text"}},
+    ]
+    sent = body(tools=tools, tool_choice={"type": "custom", "name": "sql"})
+    inner = {"syntax": "lark", "definition": "start: /a/"}
+    nested = {"type": "grammar", "grammar": inner}
+    assert sent["tools"] == [
+        {"type": "custom", "custom": {"name": "sql", "description": "Asks.", "format": nested}},
+        {"type": "custom", "custom": {"name": "say", "format": {"type": "text"}}},
+    ]
+    assert sent["tool_choice"] == {"type": "custom", "custom": {"name": "sql"}}
+    official = TypeAdapter(CompletionCreateParamsStreaming)
+    assert official.dump_python(official.validate_python(sent), mode="json") == sent
+
+
+def test_allowed_tools_are_nested_as_chat_has_them() -> None:
+    allowed = {"type": "function", "name": "look_up"}
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [allowed]}
+    tool = {"type": "function", "function": {"name": "look_up"}}
+    assert body(tools=[LOOK_UP], tool_choice=choice)["tool_choice"] == {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [tool]},
+    }

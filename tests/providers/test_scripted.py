@@ -6,18 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from clew.core.items import Item, message, new_item
 from clew.providers.provider import (
+    AnnotationDelta,
     Delta,
     Finish,
+    HostedDelta,
+    ItemDone,
     ModelRequest,
     ProviderError,
     TextDelta,
     ToolCallDelta,
 )
-from clew.providers.script import Rule, ScriptedCall, ScriptedError, ScriptedUsage
+from clew.providers.script import (
+    Rule,
+    ScriptedCall,
+    ScriptedError,
+    ScriptedHosted,
+    ScriptedUsage,
+)
 from clew.providers.scripted import Scripted
 from clew.providers.stand_in import WHAT_I_AM
 
@@ -288,3 +298,84 @@ def test_the_example_of_the_docs_does_what_it_says(documented: Scripted) -> None
     assert ask(documented, thread("a slow one"))[-1] == Finish("stop", 12, 3)
     with pytest.raises(ProviderError, match="The model went away"):
         ask(documented, thread("now break"))
+
+
+# all that a model may say
+
+
+def test_a_rule_may_think_search_cite_and_refuse_before_it_calls() -> None:
+    rule = Rule(
+        match="about (.*)",
+        reasoning="About {1}?",
+        summary="Thinking.",
+        encrypted_content="sealed",
+        hosted=[ScriptedHosted({"type": "web_search_call", "query": "{1}"}, ["searching"])],
+        reply="News.",
+        annotations=[{"type": "url_citation", "url": "https://x.test/{1}"}],
+        refusal="No more.",
+        tool_calls=[ScriptedCall("sql", input="SELECT {1}")],
+    )
+    *deltas, finish = ask(Scripted([rule]), thread("about cats"))
+    search = {"type": "web_search_call", "query": "cats"}
+    parts = {
+        "summary": [{"type": "summary_text", "text": "Thinking."}],
+        "content": [{"type": "reasoning_text", "text": "About cats?"}],
+    }
+    (call_id,) = (delta.call_id for delta in deltas if getattr(delta, "call_id", None))
+    assert deltas == [
+        TextDelta("About", "reasoning_text"),
+        TextDelta(" cats?", "reasoning_text"),
+        TextDelta("Thinking.", "summary_text"),
+        ItemDone({"type": "reasoning", "encrypted_content": "sealed", **parts}),
+        HostedDelta(0, {"status": "in_progress", **search}),
+        HostedDelta(0, None, "searching"),
+        ItemDone({"status": "completed", **search}, 0),
+        TextDelta("News."),
+        AnnotationDelta({"type": "url_citation", "url": "https://x.test/cats"}),
+        TextDelta("No", "refusal", 1),
+        TextDelta(" more.", "refusal", 1),
+        ToolCallDelta(0, "", call_id, "sql", "custom_tool_call"),
+        ToolCallDelta(0, "SELECT cats", kind="custom_tool_call"),
+    ]
+    assert isinstance(finish, Finish)
+    assert (finish.reason, finish.tokens_reasoning) == ("tool_calls", 2)
+
+
+def test_a_custom_tools_output_is_answered_like_a_functions() -> None:
+    asked = {"type": "custom_tool_call", "call_id": "c1", "name": "sql", "input": "SELECT 1"}
+    given = {"type": "custom_tool_call_output", "call_id": "c1", "output": "1"}
+    window = [*thread("How many?"), new_item("ctc_1", asked, 0), new_item("ctco_1", given, 0)]
+    assert answer(window, Rule(after_tool="sql", reply="It is {output}.")) == "It is 1."
+
+
+def test_a_custom_tool_that_must_be_called_is_called() -> None:
+    tools = [{"type": "custom", "name": "sql"}]
+    first, second, _ = ask(Scripted(), thread("Hi"), tools=tools, tool_choice="required")
+    assert isinstance(first, ToolCallDelta)
+    assert (first.name, first.kind) == ("sql", "custom_tool_call")
+    assert second == ToolCallDelta(0, "?", kind="custom_tool_call")
+
+
+def test_only_allowed_tools_are_called() -> None:
+    tools = [{"type": "function", "name": name} for name in ("f", "g")]
+    allowed = {"type": "function", "name": "g"}
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [allowed]}
+    first, *_ = ask(Scripted(), thread("Hi"), tools=tools, tool_choice=choice)
+    assert isinstance(first, ToolCallDelta)
+    assert first.name == "g"
+
+
+def test_asked_for_json_it_answers_in_json() -> None:
+    said = answer(thread("Hi"), text_format={"type": "json_object"})
+    assert msgspec.json.decode(said)["answer"].startswith(WHAT_I_AM)
+
+
+def test_a_schema_that_says_nothing_is_fit_by_any_object() -> None:
+    said = answer(thread("Hi"), text_format={"type": "json_schema", "name": "n"})
+    assert msgspec.json.decode(said) == {}
+
+
+def test_asked_for_a_schema_it_gives_the_least_that_fits() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    said = answer(thread("Hi"), text_format={"type": "json_schema", "name": "n", "schema": schema})
+    assert isinstance(msgspec.json.decode(said)["n"], int)

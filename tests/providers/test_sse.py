@@ -8,7 +8,7 @@ from clew.providers import sse
 from clew.providers.sse import EventReader, EventTooLong
 
 
-def read(*pieces: bytes) -> list[str]:
+def read(*pieces: bytes) -> list[bytes]:
     reader = EventReader()
     return [event for piece in pieces for event in reader.feed(piece)]
 
@@ -16,43 +16,43 @@ def read(*pieces: bytes) -> list[str]:
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_every_line_ending_of_the_standard_ends_a_line(end: bytes) -> None:
     stream = end.join([b"data: a", b"data: b", b"", b"data: c", b"", b""])
-    assert read(stream) == ["a\nb", "c"]
+    assert read(stream) == [b"a\nb", b"c"]
 
 
 def test_an_event_comes_out_with_the_piece_that_completes_it() -> None:
     reader = EventReader()
     assert reader.feed(b"data: a\n") == []
-    assert reader.feed(b"\ndata: b") == ["a"]
-    assert reader.feed(b"\n\n") == ["b"]
+    assert reader.feed(b"\ndata: b") == [b"a"]
+    assert reader.feed(b"\n\n") == [b"b"]
 
 
 def test_comments_other_fields_and_empty_events_are_no_data() -> None:
     stream = b": ping\n\nevent: message\nid: 7\nretry: 10\ndata:x\n\nevent: end\n\n"
-    assert read(stream) == ["x"]
+    assert read(stream) == [b"x"]
 
 
 def test_one_space_after_the_colon_is_not_data_and_a_second_is() -> None:
-    assert read(b"data:a\n\ndata: b\n\ndata:  c\n\n") == ["a", "b", " c"]
+    assert read(b"data:a\n\ndata: b\n\ndata:  c\n\n") == [b"a", b"b", b" c"]
 
 
 def test_a_field_without_a_colon_is_an_empty_line_of_data() -> None:
-    assert read(b"data\ndata\n\n") == ["\n"]
+    assert read(b"data\ndata\n\n") == [b"\n"]
 
 
 def test_a_byte_order_mark_may_begin_the_stream_and_only_that() -> None:
-    assert read(b"\xef\xbb", b"\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n") == ["a"]
+    assert read(b"\xef\xbb", b"\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n") == [b"a"]
 
 
 def test_what_the_end_cuts_off_is_no_event() -> None:
-    assert read(b"data: a\n\ndata: b\n") == ["a"]
+    assert read(b"data: a\n\ndata: b\n") == [b"a"]
 
 
 def test_a_crlf_cut_in_two_is_one_line_ending() -> None:
-    assert read(b"data: a\r", b"\ndata: b\r", b"", b"\n\r", b"\n") == ["a\nb"]
+    assert read(b"data: a\r", b"\ndata: b\r", b"", b"\n\r", b"\n") == [b"a\nb"]
 
 
 def test_lone_line_feeds_after_a_cut_crlf_still_count() -> None:
-    assert read(b"data: a\r", b"\n", b"\ndata: b\n\n") == ["a", "b"]
+    assert read(b"data: a\r", b"\n", b"\ndata: b\n\n") == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("stream", [b"data: " + b"x" * 30, b"data: 0123456789\n" * 4])

@@ -113,3 +113,37 @@ def test_pauses_double_up_to_a_limit_and_jitter_shortens_them(
 def test_what_the_server_asked_for_goes_before_the_own_pause() -> None:
     error = UpstreamError("server_error", "", wait_s=3)
     assert error.pause_s(1, lambda: 0.5) == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"code": "context_length_exceeded", "message": "Please reduce it."}}',
+        b'{"error": {"type": "exceed_context_size_error", "message": "no"}}',
+        b'{"error": {"message": "Your input exceeds the context window of this model."}}',
+        b'{"message": "This model\'s maximum context length is 4096 tokens. However, you"}',
+        b'{"message": "The prompt (9 tokens) is longer than the maximum model length of 8."}',
+        b'{"type": "error", "error": {"message": "prompt is too long: 9 tokens > 8 maximum"}}',
+        b'{"error": {"message": "input length and `max_tokens` exceed context limit: 9 > 8"}}',
+        b'{"error": {"message": "The input token count (9) exceeds the maximum number of 8"}}',
+        b'{"error": "`inputs` must have less than 1024 tokens"}',
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 422, 500])
+def test_each_vendors_way_to_say_that_a_window_is_too_long_is_known(
+    status: int, body: bytes
+) -> None:
+    error = refused(status, {}, body, "m")
+    assert (error.code, error.passes) == ("context_length_exceeded", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, b'{"error": {"message": "temperature is too long"}}', "invalid_prompt"),
+        (429, b'{"error": {"message": "context length quota"}}', "rate_limit_exceeded"),
+        (500, b'{"error": {"message": "out of memory"}}', "server_error"),
+    ],
+)
+def test_other_refusals_are_not_taken_for_it(status: int, body: bytes, code: str) -> None:
+    assert refused(status, {}, body, "m").code == code

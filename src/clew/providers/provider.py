@@ -130,13 +130,26 @@ class Abilities(msgspec.Struct, frozen=True):
 
     `tools` are tool types, `settings` names of the Responses face that it reads in
     `ModelRequest.settings` ("top_logprobs", "prompt", "reasoning.summary", …), `include` values of
-    `include`. What is asked for and not among them is refused by name before anything is stored.
+    `include`, `formats` types of `text.format`. What is asked for and not among them is refused by
+    name before anything is stored (`clew.providers.abilities`). `files`: the upstream keeps files
+    of its own, so a file id that Clew does not know may be one of its.
     """
 
     tools: frozenset[str] = frozenset({"function"})
     settings: frozenset[str] = frozenset()
     include: frozenset[str] = frozenset()
+    formats: frozenset[str] = frozenset({"text", "json_object", "json_schema"})
+    temperature_max: float = 2.0
     compacts: bool = False
+    files: bool = False
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """A model that can be asked, as people see it in a list; `created` is in seconds."""
+
+    id: str
+    owned_by: str
+    created: int
 
 
 class Provider(Protocol):

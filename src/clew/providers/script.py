@@ -19,17 +19,45 @@ _WHERE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?\Z", re.DOTALL)
 _RULE = re.compile(r"rules\[(\d+)\]\.?")
 
 
+TEMPLATES = ("reply", "reasoning", "summary", "annotations", "refusal")
+"""Fields of a rule whose text may hold groups of the match."""
+
+
 class ScriptedCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A function call; text in `arguments` may hold groups of the match."""
+    """A call of a function with `arguments`, or of a custom tool with `input`; their text may hold
+    groups of the match."""
 
     name: str
     arguments: dict[str, Any] = {}
+    input: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.arguments and self.input is not None:
+            raise ValueError("`arguments` and `input` exclude each other")
+
+    def filled(self, groups: Mapping[str, str]) -> ScriptedCall:
+        return ScriptedCall(self.name, fill(self.arguments, groups), fill(self.input, groups))
+
+
+class ScriptedHosted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An item that a model server works on itself: as it begins, the stages it goes through, and
+    what is new of it when it is done."""
+
+    item: dict[str, Any]
+    stages: list[str] = []
+    done: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.item.get("type"), str):
+            raise ValueError("`item` needs a `type`")
 
 
 class ScriptedError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the model fails: one of the run error codes."""
 
-    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+    code: Literal[
+        "server_error", "rate_limit_exceeded", "invalid_prompt", "context_length_exceeded"
+    ]
     message: str
 
 
@@ -51,13 +79,20 @@ class Answer(msgspec.Struct, frozen=True):
     delay_ms: int = 0
     token_delay_ms: int = 0
     usage: ScriptedUsage | None = None
+    reasoning: str = ""
+    summary: str = ""
+    encrypted_content: str | None = None
+    hosted: Sequence[ScriptedHosted] = ()
+    annotations: Sequence[dict[str, Any]] = ()
+    refusal: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to answer, and what. Conditions that are absent hold; times are milliseconds.
 
-    Without `after_tool` a rule answers messages, with it the output of that function. The reply
-    comes first; then the calls are made, or the model fails.
+    Without `after_tool` a rule answers messages, with it the output of that function. The model
+    thinks (`reasoning`, `summary`), has things done (`hosted`), speaks (`reply` with `annotations`,
+    `refusal`); then the calls are made, or the model fails.
     """
 
     match: str | None = None
@@ -69,15 +104,25 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     delay_ms: Count = 0
     token_delay_ms: Count = 0
     usage: ScriptedUsage | None = None
+    reasoning: str | None = None
+    summary: str | None = None
+    encrypted_content: str | None = None
+    hosted: list[ScriptedHosted] = []
+    annotations: list[dict[str, Any]] = []
+    refusal: str | None = None
 
     def __post_init__(self) -> None:
-        if self.reply is None and not self.tool_calls and self.error is None:
-            raise ValueError("it needs `reply`, `tool_calls` or `error`")
+        said = (self.reply, self.refusal, self.error)
+        if said == (None, None, None) and not self.tool_calls and not self.hosted:
+            raise ValueError("it needs `reply`, `tool_calls`, `refusal`, `hosted` or `error`")
+        if self.annotations and self.reply is None:
+            raise ValueError("`annotations` need a `reply`")
         if self.tool_calls and self.error is not None:
             raise ValueError("`tool_calls` and `error` exclude each other")
         known = self._groups()
-        templates: list[tuple[str, Any]] = [("reply", self.reply)]
-        templates += [("tool_calls", call.arguments) for call in self.tool_calls]
+        templates: list[tuple[str, Any]] = [(name, getattr(self, name)) for name in TEMPLATES]
+        templates += [("tool_calls", [call.arguments, call.input]) for call in self.tool_calls]
+        templates += [("hosted", [one.item, one.done]) for one in self.hosted]
         for field, template in templates:
             for name in sorted(_names(template) - known):
                 raise ValueError(f"`{field}` names the group {{{name}}}, which `match` has not")
@@ -92,12 +137,21 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         groups = {str(n): text or "" for n, text in enumerate((found[0], *found.groups()))}
         groups |= found.groupdict("") | {"output": turn.output}
         return Answer(
-            fill(self.reply or "", groups),
-            [ScriptedCall(call.name, fill(call.arguments, groups)) for call in self.tool_calls],
-            self.error,
-            self.delay_ms,
-            self.token_delay_ms,
-            self.usage,
+            text=fill(self.reply or "", groups),
+            calls=[call.filled(groups) for call in self.tool_calls],
+            error=self.error,
+            delay_ms=self.delay_ms,
+            token_delay_ms=self.token_delay_ms,
+            usage=self.usage,
+            reasoning=fill(self.reasoning or "", groups),
+            summary=fill(self.summary or "", groups),
+            encrypted_content=self.encrypted_content,
+            hosted=[
+                ScriptedHosted(fill(one.item, groups), one.stages, fill(one.done, groups))
+                for one in self.hosted
+            ],
+            annotations=fill(self.annotations, groups),
+            refusal=fill(self.refusal or "", groups),
         )
 
     def _groups(self) -> set[str]:

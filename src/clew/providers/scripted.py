@@ -11,14 +11,18 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from clew.core.items import Item
+from clew.core.items import OUTPUTS, Item
 from clew.providers.provider import (
     Abilities,
+    AnnotationDelta,
     Delta,
     Finish,
+    HostedDelta,
+    ItemDone,
     ModelRequest,
     ProviderError,
     TextDelta,
@@ -27,6 +31,7 @@ from clew.providers.provider import (
 from clew.providers.script import Answer, Rule, ScriptedCall, load_script
 from clew.providers.stand_in import stand_in
 from clew.providers.turn import output_text, turn_of
+from clew.providers.windows import payload
 
 _TOKEN = re.compile(r"\s*\S+|\s+")
 
@@ -37,7 +42,9 @@ class Scripted:
     """A Provider that does what the first matching rule says; `sleep` takes seconds."""
 
     name = "scripted"
-    abilities = Abilities()
+    abilities = Abilities(
+        tools=frozenset({"function", "custom"}), settings=frozenset({"reasoning.summary"})
+    )
 
     def __init__(self, rules: Sequence[Rule] = (), *, sleep: Sleep = asyncio.sleep) -> None:
         self._rules = tuple(rules)
@@ -55,12 +62,16 @@ class Scripted:
         tokens = _TOKEN.findall(answer.text)
         said = tokens[: request.tokens_max]
         await self._pause(answer.delay_ms)
+        for delta in _before(answer):
+            yield delta
         for number, token in enumerate(said):
             await self._pause(answer.token_delay_ms if number else 0)
             yield TextDelta(token)
         if len(said) < len(tokens):
             yield _finish("length", answer, request, "".join(said))
             return
+        for delta in _after(answer):
+            yield delta
         if answer.error is not None:
             raise ProviderError(answer.error.code, answer.error.message)
         for delta in _calls(answer.calls, request.items):
@@ -81,6 +92,33 @@ class Scripted:
             await self._sleep(ms / 1000)
 
 
+def _before(answer: Answer) -> Iterator[Delta]:
+    """What the model thinks, and has done, before it speaks."""
+    yield from (TextDelta(token, "reasoning_text") for token in _TOKEN.findall(answer.reasoning))
+    yield from (TextDelta(token, "summary_text") for token in _TOKEN.findall(answer.summary))
+    if answer.encrypted_content is not None:
+        yield ItemDone(_reasoning(answer))
+    for index, one in enumerate(answer.hosted):
+        yield HostedDelta(index, {"status": "in_progress", **one.item})
+        yield from (HostedDelta(index, None, stage) for stage in one.stages)
+        yield ItemDone({**one.item, "status": "completed", **one.done}, index)
+
+
+def _reasoning(answer: Answer) -> dict[str, Any]:
+    """The reasoning with its seal."""
+    content = [{"type": "reasoning_text", "text": answer.reasoning}] if answer.reasoning else []
+    summary = [{"type": "summary_text", "text": answer.summary}] if answer.summary else []
+    whole = {"type": "reasoning", "summary": summary, "encrypted_content": answer.encrypted_content}
+    return whole | ({"content": content} if content else {})
+
+
+def _after(answer: Answer) -> Iterator[Delta]:
+    """What belongs to the reply once it is said."""
+    yield from map(AnnotationDelta, answer.annotations)
+    part = 1 if answer.text else 0
+    yield from (TextDelta(token, "refusal", part) for token in _TOKEN.findall(answer.refusal))
+
+
 def _calls(calls: Sequence[ScriptedCall], items: Sequence[Item]) -> Iterator[ToolCallDelta]:
     """Each call in two deltas, its name and its arguments.
 
@@ -90,12 +128,13 @@ def _calls(calls: Sequence[ScriptedCall], items: Sequence[Item]) -> Iterator[Too
     newest = items[-1].id if items else ""
     for index, call in enumerate(calls):
         digest = hashlib.sha256(f"{newest} {index}".encode()).hexdigest()
-        yield ToolCallDelta(index, "", f"call_{digest[:24]}", call.name)
-        yield ToolCallDelta(index, _arguments(call))
+        kind = "function_call" if call.input is None else "custom_tool_call"
+        yield ToolCallDelta(index, "", f"call_{digest[:24]}", call.name, kind)
+        yield ToolCallDelta(index, _arguments(call), kind=kind)
 
 
 def _arguments(call: ScriptedCall) -> str:
-    return msgspec.json.encode(call.arguments).decode()
+    return msgspec.json.encode(call.arguments).decode() if call.input is None else call.input
 
 
 def _finish(reason: str, answer: Answer, request: ModelRequest, said: str) -> Finish:
@@ -105,15 +144,17 @@ def _finish(reason: str, answer: Answer, request: ModelRequest, said: str) -> Fi
         return Finish(reason, *counts)
     read = [request.instructions or "", *map(_text, request.items)]
     calls = map(_arguments, answer.calls if reason == "tool_calls" else ())
-    return Finish(reason, sum(map(_words, read)), _words(said) + sum(map(_words, calls)))
+    thought = _words(answer.reasoning)
+    spoken = _words(said) + _words(answer.refusal) + sum(map(_words, calls))
+    return Finish(reason, sum(map(_words, read)), thought + spoken, tokens_reasoning=thought)
 
 
 def _text(item: Item) -> str:
     if item.is_message:
         return item.text()
-    if item.kind == "function_call_output":
+    if item.kind in OUTPUTS:
         return output_text(item.data()["output"])
-    return str(item.data().get("arguments") or "")
+    return payload(item.data())
 
 
 def _words(text: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from clew.core.items import Item
 from clew.providers.provider import ModelRequest, ProviderError
 from clew.providers.recall import recall
@@ -13,18 +15,33 @@ from clew.providers.turn import Output, Turn
 
 WHAT_I_AM = "I am Clew's scripted stand-in, not a language model."
 
+CALLED = frozenset({"function", "custom"})
+"""Types of tools that are called by name."""
+
 QUOTE_MAX = 1000
 """Characters of a message that are said again."""
 
 
 def stand_in(request: ModelRequest, turn: Turn) -> Answer:
-    """State the outputs that came in, else make the call asked for, else answer in words."""
+    """State the outputs that came in, else make the call asked for, else answer in words; the
+    words in the format asked for."""
     if turn.outputs:
-        return Answer(" ".join([WHAT_I_AM, *map(_stated, turn.outputs)]))
+        return Answer(_formatted(request, " ".join([WHAT_I_AM, *map(_stated, turn.outputs)])))
     call = _call_asked_for(request)
     if call is not None:
         return Answer(calls=[call])
-    return Answer(f"{WHAT_I_AM} {_looked_up(request, turn) or _repeated(request.items, turn)}")
+    said = _looked_up(request, turn) or _repeated(request.items, turn)
+    return Answer(_formatted(request, f"{WHAT_I_AM} {said}"))
+
+
+def _formatted(request: ModelRequest, text: str) -> str:
+    """The text as it is, as a JSON object that holds it, or the least that a schema allows."""
+    wanted = request.text_format or {"type": "text"}
+    if wanted["type"] == "text":
+        return text
+    schema = wanted.get("schema") or {"type": "object"}
+    held = {"answer": text} if wanted["type"] == "json_object" else example(schema)
+    return msgspec.json.encode(held).decode()
 
 
 def _stated(output: Output) -> str:
@@ -34,13 +51,19 @@ def _stated(output: Output) -> str:
 def _call_asked_for(request: ModelRequest) -> ScriptedCall | None:
     """The call that `tool_choice` insists on, with the least its schema allows."""
     choice = request.tool_choice
-    functions = {tool["name"]: tool for tool in request.tools if tool.get("type") == "function"}
-    if choice in (None, "auto", "none") or not functions:
+    tools = {tool["name"]: tool for tool in request.tools if tool.get("type") in CALLED}
+    if isinstance(choice, dict) and choice["type"] == "allowed_tools":
+        allowed = {tool.get("name") for tool in choice["tools"]}
+        tools = {name: tool for name, tool in tools.items() if name in allowed}
+        choice = choice["mode"]
+    if choice in (None, "auto", "none") or not tools:
         return None
-    name = choice["name"] if isinstance(choice, dict) else next(iter(functions))
-    if name not in functions:
+    name = choice["name"] if isinstance(choice, dict) else next(iter(tools))
+    if name not in tools:
         raise ProviderError("invalid_prompt", f"tool_choice names '{name}', which is no tool here.")
-    arguments = example(functions[name].get("parameters") or {"type": "object"})
+    if tools[name]["type"] == "custom":
+        return ScriptedCall(name, input="?")
+    arguments = example(tools[name].get("parameters") or {"type": "object"})
     return ScriptedCall(name, arguments if isinstance(arguments, dict) else {})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from clew.core.items import Item
+from clew.core.items import CALLS, OUTPUTS, Item
 from clew.providers.provider import ModelRequest
 
 
@@ -48,11 +48,11 @@ def turn_of(request: ModelRequest) -> Turn:
 def newest_outputs(items: Sequence[Item]) -> list[Output]:
     """The outputs at the end of the window, in order."""
     begin = len(items)
-    while begin and items[begin - 1].kind == "function_call_output":
+    while begin and items[begin - 1].kind in OUTPUTS:
         begin -= 1
     if begin == len(items):
         return []
-    calls = [item.data() for item in items[:begin] if item.kind == "function_call"]
+    calls = [item.data() for item in items[:begin] if item.kind in CALLS]
     names = {call["call_id"]: call["name"] for call in calls}
     outputs = [item.data() for item in items[begin:]]
     return [Output(names.get(out["call_id"], ""), output_text(out["output"])) for out in outputs]

@@ -7,6 +7,7 @@ server's (a wrong key or base URL is the operator's, which to people who ask is 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,21 @@ CODES = {400: "invalid_prompt", 413: "invalid_prompt", 422: "invalid_prompt"} | 
     429: "rate_limit_exceeded"
 }
 """HTTP status -> run error code; any other is `server_error`."""
+
+TOO_LONG = "context_length_exceeded"
+TOO_LONG_CODES = (b"context_length_exceeded", b"exceed_context_size_error")
+"""OpenAI and Groq say the first, llama.cpp the second."""
+
+_TOO_LONG = re.compile(
+    r"context.?(length|window|size|limit)|prompt is too long|maximum model length"
+    r"|input token count .* exceeds|must have less than \d+ tokens",
+    re.IGNORECASE,
+)
+"""The words of those who send no code: vLLM, SGLang, Ollama, Mistral; Anthropic; vLLM; Google;
+Text Generation Inference."""
+
+REFUSALS = frozenset({400, 413, 422, 500})
+"""Statuses that a window too long comes with."""
 
 RETRIED = frozenset({408, 409, 429})
 """Statuses that may pass, besides all from 500 up; the same as the official clients retry."""
@@ -46,11 +62,21 @@ class UpstreamError(ProviderError):
         return backoff * (1 - 0.25 * random())
 
 
-def refused(status: int, headers: Mapping[str, str], body: bytes, model: str) -> UpstreamError:
+def refused(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    model: str,
+    speaks: str = "chat completions",
+) -> UpstreamError:
     """The server answered with something else than 200."""
+    said = message_in(body)
+    sentence = _sentence(status, said, model, speaks)
+    if status in REFUSALS and is_too_long(said, body):
+        return UpstreamError(TOO_LONG, sentence)
     return UpstreamError(
         CODES.get(status, "server_error"),
-        _sentence(status, message_in(body), model),
+        sentence,
         passes=_passes(status, headers.get("x-should-retry")),
         wait_s=wait_asked_for(headers),
     )
@@ -66,9 +92,26 @@ def failed_midway(error: Any) -> UpstreamError:
     """An error object in place of a chunk."""
     fields = error if isinstance(error, dict) else {"message": str(error)}
     named = f"{fields.get('code')} {fields.get('type')}"
-    code = "rate_limit_exceeded" if "rate_limit" in named or "429" in named else "server_error"
     message = str(fields.get("message") or named)
-    return UpstreamError(code, f"The model failed while it answered: {message}")
+    code = _code_named(named)
+    if is_too_long(message, named.encode()):
+        code = TOO_LONG
+    busy = code == "rate_limit_exceeded" or "overloaded" in named
+    said = f"The model failed while it answered: {message}"
+    return UpstreamError(code, said, passes=busy)
+
+
+def is_too_long(message: str, body: bytes) -> bool:
+    """Whether a refusal means that the window is more than the model can read."""
+    return any(code in body for code in TOO_LONG_CODES) or _TOO_LONG.search(message) is not None
+
+
+def _code_named(named: str) -> str:
+    """Our code for the code and type of an error object."""
+    if "rate_limit" in named or "429" in named:
+        return "rate_limit_exceeded"
+    blames = any(word in named for word in ("invalid_", "policy", "image", "too_large"))
+    return "invalid_prompt" if blames else "server_error"
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> float | None:
@@ -92,13 +135,13 @@ def message_in(body: bytes) -> str:
     return str(data)
 
 
-def _sentence(status: int, said: str, model: str) -> str:
+def _sentence(status: int, said: str, model: str, speaks: str) -> str:
     if status == 401:
         # Its words may quote the key, whole or in part.
         return "The model server refused Clew's API key (401)."
     why = {
         403: "does not let Clew in (403)",
-        404: f"has no chat completions under this base URL, or no model '{model}' (404)",
+        404: f"has no {speaks} under this base URL, or no model '{model}' (404)",
         429: "asks for fewer requests (429)",
     }.get(status, f"refused the prompt ({status})" if status in CODES else f"failed ({status})")
     return f"The model server {why}" + (f": {said}" if said else ".")
