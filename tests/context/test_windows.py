@@ -1,7 +1,8 @@
 """Windows: a suffix of the log without anything that no model may see alone.
 
 Logs are written as words: `u` and `a` are messages, `s` a system message, `r` reasoning, `c1` a
-call and `o1` its output, `C1` and `O1` the same for a custom tool.
+call and `o1` its output, `C1` and `O1` the same for a custom tool, `m1` a request to approve and
+`M1` its answer; `k` is a compaction that stands for all before it, `k2` for what seq 2 ends.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.context.tokens import estimate_tokens
 from clew.context.windows import Policy, Reader, Window, window
-from clew.core.items import Item, message, new_item
+from clew.context.windows import estimated as cost
+from clew.core.compactions import compaction
+from clew.core.items import ANSWERS, Item, message, new_item
 
 NOW = 1_700_000_000_000
 ROLES = {"u": "user", "a": "assistant", "s": "system", "d": "developer"}
@@ -32,6 +34,13 @@ def item(word: str, seq: int) -> Item:
         made = message(id, ROLES[kind], "x" * 40, NOW)
     elif kind == "r":
         made = new_item(id, {"type": "reasoning", "summary": []}, NOW)
+    elif kind == "k":
+        made = new_item(id, compaction("sum", int(word[1:]) if word[1:] else None), NOW, "RUN")
+    elif kind == "m":
+        made = new_item(f"m{word[1:]}", {"type": "mcp_approval_request"}, NOW)
+    elif kind == "M":
+        data = {"type": "mcp_approval_response", "approval_request_id": f"m{word[1:]}"}
+        made = new_item(id, data, NOW)
     else:
         made = new_item(id, {"type": TOOLS[kind], "call_id": word[1:]}, NOW)
     made.seq = seq
@@ -58,13 +67,12 @@ def test_the_full_window_is_the_log(words: str) -> None:
     assert seen.items == log(words)
     assert (seen.first_seq, seen.last_seq) == (1, len(words.split()))
     assert (seen.left_out, seen.cut) == (0, False)
-    assert seen.tokens == sum(map(estimate_tokens, log(words)))
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(last_messages=1), Policy(tokens_max=1)])
 def test_the_window_of_an_empty_thread(policy: Policy) -> None:
     """Nothing is shown of nothing, and nothing was cut."""
-    assert window([], policy) == Window([], 0, 0, 0, False, 0)
+    assert window([], policy) == Window([], 0, 0, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +96,7 @@ def test_the_last_messages(words: str, count: int, expected: str, cut: bool) -> 
 
 def test_the_budget() -> None:
     """As many of the newest items as the budget holds, to the token, and not one more."""
-    each = estimate_tokens(item("u", 1))
+    each = cost(item("u", 1))
     for tokens_max, expected in (
         (3 * each, "u a u"),
         (3 * each - 1, "a u"),
@@ -98,28 +106,29 @@ def test_the_budget() -> None:
     ):
         seen = see("u a u", tokens_max=tokens_max)
         assert shown(seen) == expected
-        assert seen.tokens == each * len(seen.items) <= tokens_max
+        assert each * len(seen.items) <= tokens_max
         assert seen.cut == (expected != "u a u")
+        assert seen.starved == (expected == "")
 
 
 def test_the_budget_stops_at_the_first_item_that_does_not_fit() -> None:
     """A long item ends the window even where an older one would still fit."""
     items = log("u a u")
     items[1] = message("long", "assistant", "x" * 400, NOW)
-    seen = window(reversed(items), Policy(tokens_max=2 * estimate_tokens(items[0])))
+    seen = window(reversed(items), Policy(tokens_max=2 * cost(items[0])))
     assert (shown(seen), seen.cut) == ("u", True)
 
 
 def test_both_limits_hold() -> None:
     """With two limits the tighter one decides."""
-    each = estimate_tokens(item("u", 1))
+    each = cost(item("u", 1))
     assert shown(see("u a u", last_messages=2, tokens_max=each)) == "u"
     assert shown(see("u a u", last_messages=1, tokens_max=3 * each)) == "u"
 
 
 def budget(words: str) -> int:
     """What just these items cost."""
-    return sum(map(estimate_tokens, log(words)))
+    return sum(map(cost, log(words)))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,6 @@ def test_a_cut_never_separates_a_call_from_its_output(
     assert (shown(seen), seen.left_out, seen.cut) == (expected, left_out, True)
     count = len(words.split())
     assert (seen.first_seq, seen.last_seq) == (count - len(newest.split()) + 1, count)
-    assert seen.tokens == budget(expected)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +206,101 @@ def test_a_reader_takes_the_log_in_pieces() -> None:
     assert reader.window() == see("u a u c1 o1 a u", last_messages=3)
 
 
-words = st.lists(st.sampled_from("u a s r c1 c2 c3 o1 o2 o3 C1 O1 C2 O2".split()), max_size=24)
+KINDS = sorted(ANSWERS.items())
+
+
+@pytest.mark.parametrize(("answer", "call"), KINDS)
+def test_every_kind_of_call_stays_with_its_answer(answer: str, call: str) -> None:
+    """Whatever is answered by an item of its own: a cut between the two leaves out both."""
+    name = "approval_request_id" if call == "mcp_approval_request" else "call_id"
+    items = [
+        new_item("x1", {"type": call, "call_id": "x1"}, NOW),
+        new_item("y1", {"type": answer, name: "x1"}, NOW),
+        item("a", 3),
+    ]
+    for seq, one in enumerate(items, 1):
+        one.seq = seq
+    assert window(items[::-1]).items == items
+    assert window(items[:0:-1]).items == items[2:]
+    assert window([items[2], items[0]]).items == items[2:]
+    room = cost(items[1]) + cost(items[2])
+    seen = window(items[::-1], Policy(tokens_max=room))
+    assert (seen.items, seen.cut, seen.starved) == (items[2:], True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "newest", "starved"),
+    [
+        ("u a u", "u", False),
+        ("u a u", "a", False),
+        ("u c1 o1", "o1", True),
+        ("u c1 o1", "c1 o1", False),
+        ("u c1 c2 o1 o2", "c2 o1 o2", True),
+        ("u c1 c2 o1 o2", "c1 c2 o1 o2", False),
+        ("u m1 M1", "M1", True),
+        ("u u k1", "k", True),
+        ("u k1 u", "k1 u", False),
+    ],
+)
+def test_a_cut_through_what_is_to_be_answered(words: str, newest: str, starved: bool) -> None:
+    """A window that lacks the newest message, or one of the newest outputs, is told as such."""
+    assert see(words, tokens_max=budget(newest)).starved == starved
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "first_seq", "left_out", "compacted"),
+    [
+        ("u a u k2 a", "k2 u a", 3, 0, 2),
+        ("u a u k a", "k a", 4, 0, 3),
+        ("u a u k2 a u k5 a", "k5 u a", 6, 0, 5),
+        ("u a u k2 a u k3 a", "k3 a u a", 4, 1, 3),
+        ("u c1 o1 k2 a", "k2 a", 3, 1, 2),
+        ("k u", "k u", 1, 0, 0),
+        ("u a u k9 a", "k9 a", 4, 0, 3),
+    ],
+)
+def test_a_compaction_stands_for_what_came_before(
+    words: str, expected: str, first_seq: int, left_out: int, compacted: int
+) -> None:
+    """The newest one comes first, then all it does not stand for, before and after it; a seq that
+    is none of this log means everything before it."""
+    seen = see(words)
+    assert (shown(seen), seen.first_seq, seen.last_seq) == (expected, first_seq, len(words.split()))
+    assert (seen.left_out, seen.compacted, seen.cut) == (left_out, compacted, False)
+
+
+def test_a_compaction_of_a_client_stands_for_everything_before_it() -> None:
+    """The seqs in it, if any, are those of another log."""
+    items = log("u a u k1 a")
+    items[3].run = None
+    assert shown(window(items[::-1])) == "k1 a"
+
+
+def test_a_compaction_costs_what_its_summary_costs() -> None:
+    """It counts in the budget; where it does not fit, nothing of what it stands for is shown."""
+    words = "u a u k2 a"
+    seen = see(words, tokens_max=budget("u a k"))
+    assert (shown(seen), seen.cut) == ("k2 u a", False)
+    seen = see(words, tokens_max=budget("u a k") - 1)
+    assert (shown(seen), seen.cut, seen.compacted) == ("k2 a", True, 2)
+    assert shown(see(words, tokens_max=budget("a k") - 1)) == "a"
+
+
+def test_a_model_that_cannot_read_a_compaction_sees_the_log() -> None:
+    """One that another upstream sealed stands for nothing then; a summary of ours always does."""
+    items = log("u k a u")
+    items[1] = new_item("opaque", {"type": "compaction", "encrypted_content": "gAAAA"}, NOW)
+    items[1].seq = 2
+    newest_first = items[::-1]
+    assert [one.id for one in window(newest_first).items] == ["opaque", "a@3", "u@4"]
+    seen = window(newest_first, Policy(foreign=False))
+    assert (shown(seen), seen.left_out, seen.compacted) == ("u a u", 1, 0)
+    assert shown(window(log("u k a u")[::-1], Policy(foreign=False))) == "k a u"
+
+
+words = st.lists(
+    st.sampled_from("u a s r c1 c2 c3 o1 o2 o3 C1 O1 C2 O2 m1 M1 k k2 k5".split()), max_size=24
+)
 policies = st.builds(
     Policy, st.none() | st.integers(1, 8), st.none() | st.integers(1, 24 * budget("u"))
 )
@@ -210,28 +312,34 @@ def test_a_window_is_whole(written: str, policy: Policy) -> None:
     in pairs, each output after its call, reasoning followed by what followed it in the log."""
     items = log(written)
     seen = window(reversed(items), policy)
-    suffix = items[seen.first_seq - 1 : seen.last_seq] if seen.last_seq else []
-    assert seen.items == [item for item in suffix if item in seen.items]
-    assert seen.left_out == len(suffix) - len(seen.items)
-    assert seen.cut == (len(suffix) < len(items))
-    assert seen.last_seq == (len(items) if suffix else 0)
-    assert unpaired(seen.items) == Counter()
-    shown_seqs = {item.seq for item in seen.items}
+    assert seen == window(reversed(log(written)), policy)
+    ids = [one.id for one in seen.items]
+    seqs = [one.seq for one in seen.items if one.kind != "compaction"]
+    assert seqs == sorted(set(seqs))
+    assert all(seq > seen.compacted for seq in seqs)
+    assert ids[1:] == [id for id in ids if not id.startswith("k")][-len(ids) + 1 :] or len(ids) < 2
+    if policy.tokens_max is not None:
+        assert sum(map(cost, seen.items)) <= policy.tokens_max
+    assert unpaired([one for one in seen.items if one.kind != "compaction"]) == Counter()
+    every = [one for one in items if one.kind != "compaction"]
+    after = {one.seq: every[place + 1].seq for place, one in enumerate(every[:-1])}
     for one in seen.items:
-        assert one.kind != "reasoning" or one.seq + 1 in shown_seqs
-    assert [one for one in suffix if one.is_message] == [
-        one for one in seen.items if one.is_message
-    ]
+        assert one.kind != "reasoning" or after[one.seq] in seqs
+    said = [one.seq for one in items if one.is_message and one.seq > seen.compacted]
+    if not seen.cut:
+        assert [one.seq for one in seen.items if one.is_message] == said
 
 
 def unpaired(items: list[Item]) -> Counter[tuple[str, str]]:
     """Calls that wait for an output at the end of these items; an output without a call fails."""
     waiting: Counter[tuple[str, str]] = Counter()
     for one in items:
-        pair = (one.kind.removesuffix("_output"), str(one.data().get("call_id")))
-        if one.kind.endswith("_call"):
+        call = ANSWERS.get(one.kind, one.kind)
+        data = one.data()
+        pair = (call, str(data.get("call_id") or data.get("approval_request_id") or one.id))
+        if one.kind in ANSWERS.values():
             waiting[pair] += 1
-        elif one.kind.endswith("_output"):
+        elif one.kind in ANSWERS:
             waiting[pair] -= 1
             assert waiting[pair] >= 0, f"{one.id} has no call before it"
     return +waiting

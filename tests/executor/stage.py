@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from clew.core.compactions import summary_of
 from clew.core.events import ArgumentsAdded, Event, ItemBegan, ItemEnded, RunChanged, TextAdded
 from clew.core.ids import new_item_id, new_key, new_run_key
 from clew.core.items import Item, message, new_item
@@ -18,7 +19,14 @@ from clew.core.runs import Call, Run, move
 from clew.core.threads import Thread
 from clew.executor.executor import Executor
 from clew.executor.live import Live
-from clew.providers.provider import Delta, Finish, ModelRequest, TextDelta, ToolCallDelta
+from clew.providers.provider import (
+    Abilities,
+    Delta,
+    Finish,
+    ModelRequest,
+    TextDelta,
+    ToolCallDelta,
+)
 from clew.store.sqlite import SQLiteStore
 
 T0 = 1_700_000_000_000
@@ -45,6 +53,7 @@ class Told:
     """A provider that answers as told, one list for each request."""
 
     name = "told"
+    abilities = Abilities()
 
     def __init__(self, *answers: list[Any]) -> None:
         self.answers = deque(answers)
@@ -160,6 +169,8 @@ def in_words(item: Item) -> str:
     broken = "…" if data.get("status") == "incomplete" else ""
     if item.kind == "function_call":
         return f"{data['name']}({data['arguments']}){broken}"
+    if item.kind == "compaction":
+        return f"= {summary_of(item)}"
     return f"{item.kind}: {item.text()}{broken}" if item.is_message else f"-> {data['output']}"
 
 

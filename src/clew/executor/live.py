@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from msgspec.structs import replace
 
-from clew.core.events import ArgumentsAdded, Event, ItemBegan, ItemEnded, RunChanged, TextAdded
-from clew.core.items import Item
+from clew.core.events import Event, ItemEnded, RunChanged
+from clew.core.items import OUTPUTS, Item
 from clew.core.runs import Run
+from clew.executor.retelling import retell
+
+_ENDED_AT = ("completed_at", "failed_at", "cancelled_at")
 
 
 class Live:
     """An append-only list of events that any number of followers read at their own pace.
 
     A follower that comes late gets everything from the beginning, and one that goes away leaves
-    nothing behind.
+    nothing behind. `turn` is where the log stood when this began: a run has one turn, and another
+    each time it goes on after tool outputs.
     """
 
     def __init__(self, run: Run) -> None:
+        self.turn = run.last_seq
         self.events: list[Event] = [RunChanged(run)]
         self.over = False
-        self._news: asyncio.Future[None] | None = None
+        self._waiting: list[Callable[[], None]] = []
 
     @classmethod
     def told(cls, run: Run, items: Iterable[Item]) -> Live:
-        """The events of a run as its log has them, for those who come when it is over."""
-        live = cls(replace(run, status="queued"))
-        live.tell(RunChanged(replace(run, status="in_progress")))
-        written = (item for item in items if not item.kind.endswith("_output"))
+        """The events of a turn as its log has them, for those who come when it is over."""
+        live = cls(_as_of("queued", run))
+        live.tell(RunChanged(_as_of("in_progress", run)))
+        written = (item for item in items if item.kind not in OUTPUTS)
         for index, item in enumerate(written):
-            for event in _told(index, item):
+            for event in retell(index, item):
                 live.tell(event)
         live.tell(RunChanged(run))
         live.end()
@@ -42,14 +47,28 @@ class Live:
         """The run as it was last told of."""
         return next(e.run for e in reversed(self.events) if isinstance(e, RunChanged))
 
+    @property
+    def items(self) -> list[Item]:
+        """The items that are whole, in the order they began."""
+        ended = {e.index: e.item for e in self.events if isinstance(e, ItemEnded)}
+        return [item for _, item in sorted(ended.items())]
+
     def tell(self, event: Event) -> None:
         self.events.append(event)
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def end(self) -> None:
         """Nothing more will happen here."""
         self.over = True
         self._wake()
+
+    def when_news(self, seen: int, wake: Callable[[], None]) -> None:
+        """Call `wake` once: when there are more than `seen` events, or there will be no more."""
+        if len(self.events) > seen or self.over:
+            wake()
+        else:
+            self._waiting.append(wake)
 
     async def follow(self) -> AsyncIterator[list[Event]]:
         """Events in order, as many at a time as there are."""
@@ -62,22 +81,32 @@ class Live:
             elif self.over:
                 return
             else:
-                if self._news is None or self._news.done():
-                    self._news = asyncio.get_running_loop().create_future()
-                await asyncio.shield(self._news)
+                await self._news(told)
+
+    async def _news(self, seen: int) -> None:
+        """Wait for more than `seen` events, or for the end."""
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not news.done():
+                news.set_result(None)
+
+        self.when_news(seen, wake)
+        try:
+            await news
+        except BaseException:
+            if wake in self._waiting:
+                self._waiting.remove(wake)
+            raise
 
     def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        waiting, self._waiting = self._waiting, []
+        for wake in waiting:
+            wake()
 
 
-def _told(index: int, item: Item) -> Iterator[Event]:
-    if item.kind == "function_call":
-        data = item.data()
-        named = (data["call_id"], data["name"])
-        yield ItemBegan(index, item.id, item.kind, item.created_at, *named)
-        yield ArgumentsAdded(index, item.id, data["arguments"])
-    else:
-        yield ItemBegan(index, item.id, item.kind, item.created_at)
-        yield TextAdded(index, item.id, item.text())
-    yield ItemEnded(index, item)
+def _as_of(status: str, run: Run) -> Run:
+    """The run when it was in `status`, before its end."""
+    began = None if status == "queued" else run.started_at
+    ends = dict.fromkeys(("usage", "error", "incomplete_reason", *_ENDED_AT))
+    return replace(run, status=status, started_at=began, **ends)

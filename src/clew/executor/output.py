@@ -1,4 +1,8 @@
-"""Builds the output items of one model call from its deltas, telling the run's followers."""
+"""Builds the output items of one model call from its deltas, telling the run's followers.
+
+What the events say adds up to the items: every part of a text and every payload that is in an item
+was told before its end, in the order and under the number it has there. After its end nothing is.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from clew.core.events import (
     TextKind,
 )
 from clew.core.ids import new_item_id, new_key
-from clew.core.items import Item, new_item, text_part
+from clew.core.items import CALLS, Item, new_item, text_part
 from clew.core.runs import Run
 from clew.providers.provider import (
     AnnotationDelta,
@@ -29,14 +33,51 @@ from clew.providers.provider import (
     ToolCallDelta,
 )
 
-_REASONING: dict[str, str] = {"reasoning_text": "content", "summary_text": "summary"}
-"""Kind of text -> the list of a reasoning item it is in; other kinds are in a message."""
+LISTS: dict[str, str] = {
+    "output_text": "content",
+    "refusal": "content",
+    "reasoning_text": "content",
+    "summary_text": "summary",
+}
+"""Kind of text -> the list of its item that it is a part of."""
 
-_PAYLOAD = {"function_call": "arguments", "custom_tool_call": "input"}
+PAYLOADS = {"function_call": "arguments", "custom_tool_call": "input"}
+"""Kind of call -> the field with what its function is given."""
+
+_REASONING = frozenset({"reasoning_text", "summary_text"})
+"""Kinds of text that are in reasoning; the others are in a message."""
+
+_CUT_OFF: dict[str, dict[str, Any]] = {
+    "web_search_call": {"action": {"type": "search"}},
+    "file_search_call": {"queries": []},
+    "code_interpreter_call": {"code": None, "outputs": None},
+    "mcp_call": {"arguments": ""},
+}
+"""Work of the upstream that may be left incomplete -> what it has at least. Other kinds have no
+such status, or are for the client to answer, which it could not."""
+
+
+class _Part(msgspec.Struct):
+    """A part of a text: the `place`th of its list; `number` is what the provider calls it."""
+
+    kind: TextKind
+    number: int
+    place: int
+    pieces: list[str] = []
+    annotations: list[dict[str, Any]] = []
+
+    def data(self) -> dict[str, Any]:
+        text = "".join(self.pieces)
+        if self.kind == "output_text":
+            return text_part("assistant", text) | {"annotations": self.annotations}
+        return {"type": self.kind, "refusal" if self.kind == "refusal" else "text": text}
 
 
 class _Draft(msgspec.Struct):
-    """An item that is being made; `kind` is as in `Item`, `texts` are keyed by kind and part."""
+    """An item that is being made; `kind` is as in `Item`, `parts` are by their list.
+
+    `whole` is all of it but its id and type, as far as the upstream itself has said so.
+    """
 
     index: int
     id: str
@@ -45,8 +86,7 @@ class _Draft(msgspec.Struct):
     call_id: str = ""
     name: str = ""
     arguments: list[str] = []
-    texts: dict[tuple[TextKind, int], list[str]] = {}
-    annotations: dict[int, list[dict[str, Any]]] = {}
+    parts: dict[str, list[_Part]] = {}
     whole: dict[str, Any] | None = None
     closed: bool = False
 
@@ -68,39 +108,59 @@ class Output:
         self._reasoning: _Draft | None = None
         self._calls: dict[int, _Draft] = {}
         self._hosted: dict[int, _Draft] = {}
-        self._items: list[Item] = []
+        self._items: dict[int, Item] = {}
 
     def take(self, delta: Delta) -> None:
         match delta:
             case TextDelta():
-                self._take_text(delta)
+                if delta.text:
+                    self._add_text(self._text_draft(delta.kind), delta.kind, delta.part, delta.text)
             case ToolCallDelta():
                 self._take_call(delta)
             case AnnotationDelta():
-                draft = self._text_draft("output_text")
-                draft.annotations.setdefault(delta.part, []).append(delta.annotation)
-                note = AnnotationAdded(draft.index, draft.id, delta.annotation, delta.part)
-                self._tell(note)
+                self._take_annotation(delta)
             case HostedDelta():
                 self._take_hosted(delta)
             case ItemDone():
-                self._close(self._draft_of(delta), delta.item)
+                self._take_whole(self._draft_of(delta), delta.item)
 
-    def finish(self, status: str = "completed") -> list[Item]:
-        """The items; with `status` "incomplete", as far as they came.
+    def finish(self, status: str = "completed", reason: str | None = None) -> list[Item]:
+        """The items in the order they began; with `status` "incomplete", as far as they came, and
+        why no further.
 
         A call that was cut off is dropped: its arguments are not what the model meant.
         """
         for draft in self._open:
-            if draft.closed or status == "completed" or draft.kind == "assistant":
-                self._end(draft, "completed" if draft.closed else status)
+            if status == "completed":
+                self._end(draft)
+            elif draft.kind in _CUT_OFF or draft.kind in ("assistant", "reasoning"):
+                self._end(draft, status, reason)
         self._open = []
-        return self._items
+        return [item for _, item in sorted(self._items.items())]
 
-    def _take_text(self, delta: TextDelta) -> None:
-        draft = self._text_draft(delta.kind)
-        draft.texts.setdefault((delta.kind, delta.part), []).append(delta.text)
-        self._tell(TextAdded(draft.index, draft.id, delta.text, delta.kind, delta.part))
+    def _add_text(self, draft: _Draft, kind: TextKind, number: int, text: str) -> None:
+        part = self._part(draft, kind, number)
+        part.pieces.append(text)
+        self._tell(TextAdded(draft.index, draft.id, text, kind, part.place))
+
+    def _part(self, draft: _Draft, kind: TextKind, number: int) -> _Part:
+        """The last part of its list, or a new one; what was said before it is whole."""
+        parts = draft.parts.setdefault(LISTS[kind], [])
+        if not parts or parts[-1].number != number or parts[-1].kind != kind:
+            parts.append(_Part(kind, number, len(parts)))
+        return parts[-1]
+
+    def _take_annotation(self, delta: AnnotationDelta) -> None:
+        """A citation may come late, when the part after its own has begun."""
+        draft = self._text_draft("output_text")
+        parts = reversed(draft.parts.get("content", ()))
+        known = (part for part in parts if (part.kind, part.number) == ("output_text", delta.part))
+        part = next(known, None) or self._part(draft, "output_text", delta.part)
+        self._annotate(draft, part, delta.annotation)
+
+    def _annotate(self, draft: _Draft, part: _Part, annotation: dict[str, Any]) -> None:
+        part.annotations.append(annotation)
+        self._tell(AnnotationAdded(draft.index, draft.id, annotation, part.place))
 
     def _text_draft(self, kind: TextKind) -> _Draft:
         """The open message or reasoning; reasoning is over once the model speaks."""
@@ -121,21 +181,24 @@ class Output:
             call_id = delta.call_id or f"call_{new_key(self._now())}"
             call = self._begin(delta.kind, call_id, delta.name or "")
             self._calls[delta.index] = call
-        if delta.arguments:
-            call.arguments.append(delta.arguments)
-            self._tell(ArgumentsAdded(call.index, call.id, delta.arguments))
+        if delta.arguments and not call.closed:
+            self._add_arguments(call, delta.arguments)
+
+    def _add_arguments(self, call: _Draft, arguments: str) -> None:
+        call.arguments.append(arguments)
+        self._tell(ArgumentsAdded(call.index, call.id, arguments))
 
     def _take_hosted(self, delta: HostedDelta) -> None:
         draft = self._hosted.get(delta.index)
         if draft is None:
             draft = self._begin_hosted(delta.index, delta.item or {})
-        if delta.stage is not None:
+        if delta.stage is not None and not draft.closed:
             stage, data = delta.stage, delta.data
             self._tell(ItemProgressed(draft.index, draft.id, draft.kind, stage, data))
 
     def _begin_hosted(self, index: int | None, item: dict[str, Any]) -> _Draft:
         self._close_texts()
-        rest = {name: value for name, value in item.items() if name not in ("id", "type")}
+        rest = _rest(item)
         draft = self._begin(item["type"], data=rest)
         draft.whole = rest
         if index is not None:
@@ -149,7 +212,7 @@ class Output:
             return self._text_draft("output_text")
         if kind == "reasoning":
             return self._text_draft("summary_text")
-        if kind in _PAYLOAD:
+        if kind in CALLS:
             call_id, name = done.item["call_id"], done.item["name"]
             known = (draft for draft in self._calls.values() if draft.call_id == call_id)
             draft = next(known, None)
@@ -160,17 +223,52 @@ class Output:
         hosted = None if done.index is None else self._hosted.get(done.index)
         return hosted or self._begin_hosted(done.index, done.item)
 
-    def _close(self, draft: _Draft, item: dict[str, Any] | None = None) -> None:
-        """The draft is complete. Items end in the order they began."""
+    def _take_whole(self, draft: _Draft, item: dict[str, Any]) -> None:
+        """The item is complete; what no delta said of it is said now. It ends once."""
+        if draft.closed:
+            return
+        whole = _rest(item)
+        if draft.kind == "assistant":
+            whole["content"] = whole.get("content") or [text_part("assistant", "")]
+        if draft.kind in ("assistant", "reasoning"):
+            for listed in ("summary", "content"):
+                for place, part in enumerate(whole.get(listed) or ()):
+                    self._catch_up(draft, place, part)
+        if draft.kind in CALLS:
+            said, meant = "".join(draft.arguments), str(whole[PAYLOADS[draft.kind]])
+            if meant.startswith(said) and meant != said:
+                self._add_arguments(draft, meant[len(said) :])
+        draft.whole = whole
+        self._close(draft)
+
+    def _catch_up(self, draft: _Draft, place: int, whole: dict[str, Any]) -> None:
+        """Tell what is in this part of the whole item and was not told yet."""
+        kind: TextKind = whole["type"]
+        if kind not in LISTS:
+            return
+        parts = draft.parts.setdefault(LISTS[kind], [])
+        if place > len(parts):
+            return  # one of a kind we do not know came before it
+        said = "".join(parts[place].pieces) if place < len(parts) else ""
+        text = whole["refusal" if kind == "refusal" else "text"]
+        if place == len(parts):
+            parts.append(_Part(kind, -1 - place, place))
+            self._add_text(draft, kind, -1 - place, text)
+        elif place == len(parts) - 1 and text.startswith(said) and text != said:
+            self._add_text(draft, kind, parts[place].number, text[len(said) :])
+        for note in (whole.get("annotations") or [])[len(parts[place].annotations) :]:
+            self._annotate(draft, parts[place], note)
+
+    def _close(self, draft: _Draft) -> None:
+        """The draft is complete, and its end is told: before that of a call which began earlier
+        and which a provider may say more of."""
         draft.closed = True
-        if item is not None:
-            draft.whole = {k: v for k, v in item.items() if k not in ("id", "type", "role")}
         if draft is self._message:
             self._message = None
         if draft is self._reasoning:
             self._reasoning = None
-        while self._open and self._open[0].closed:
-            self._end(self._open.pop(0), "completed")
+        self._open.remove(draft)
+        self._end(draft)
 
     def _close_texts(self) -> None:
         """What the model said is whole once it begins something else."""
@@ -178,9 +276,9 @@ class Output:
             if draft is not None:
                 self._close(draft)
 
-    def _end(self, draft: _Draft, status: str) -> None:
-        item = self._item(draft, status)
-        self._items.append(item)
+    def _end(self, draft: _Draft, status: str = "completed", reason: str | None = None) -> None:
+        item = self._item(draft, status, reason)
+        self._items[draft.index] = item
         self._tell(ItemEnded(draft.index, item))
 
     def _begin(
@@ -193,48 +291,44 @@ class Output:
         self._tell(ItemBegan(draft.index, draft.id, kind, now, call_id or None, name or None, data))
         return draft
 
-    def _item(self, draft: _Draft, status: str) -> Item:
+    def _item(self, draft: _Draft, status: str, reason: str | None) -> Item:
+        data = {"type": draft.kind, **_data(draft, status)}
         if draft.kind == "assistant":
-            data = self._message_data(draft, status)
-        elif draft.whole is not None:
-            data = {"type": draft.kind, **draft.whole}
-        elif draft.kind == "reasoning":
-            data = _reasoning_data(draft)
-        else:
-            data = _call_data(draft, status)
+            data |= {"type": "message", "role": "assistant"}
+            if self._run.assistant is not None:
+                data["assistant_id"] = f"asst_{self._run.assistant}"
+            if reason is not None:
+                data["incomplete_details"] = {"reason": reason}
         return new_item(draft.id, data, draft.created_at, self._run.key)
 
-    def _message_data(self, draft: _Draft, status: str) -> dict[str, Any]:
-        whole = draft.whole or {"content": _content(draft)}
-        data = {"type": "message", "status": status, **whole, "role": "assistant"}
-        if self._run.assistant is not None:
-            data["assistant_id"] = f"asst_{self._run.assistant}"
-        return data
+
+def _rest(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name not in ("id", "type", "role")}
 
 
-def _content(draft: _Draft) -> list[dict[str, Any]]:
-    """The parts of a message, in the order they began."""
-    parts: list[dict[str, Any]] = []
-    for (kind, part), pieces in draft.texts.items():
-        text = "".join(pieces)
-        if kind == "refusal":
-            parts.append({"type": "refusal", "refusal": text})
-        else:
-            notes = draft.annotations.get(part, [])
-            parts.append(text_part("assistant", text) | {"annotations": notes})
-    return parts or [text_part("assistant", "")]
+def _data(draft: _Draft, status: str) -> dict[str, Any]:
+    """The fields of the item, as the upstream said it or as its deltas add up."""
+    if draft.whole is not None:
+        return _whole(draft, draft.whole, status)
+    if draft.kind == "assistant":
+        return {"status": status, "content": _said(draft, "content")}
+    if draft.kind == "reasoning":
+        data: dict[str, Any] = {"summary": _said(draft, "summary")}
+        if "content" in draft.parts:
+            data["content"] = _said(draft, "content")
+        return data if status == "completed" else data | {"status": status}
+    called = {"status": status, "call_id": draft.call_id, "name": draft.name}
+    return called | {PAYLOADS[draft.kind]: "".join(draft.arguments)}
 
 
-def _reasoning_data(draft: _Draft) -> dict[str, Any]:
-    data: dict[str, Any] = {"type": "reasoning", "summary": []}
-    for (kind, _), pieces in draft.texts.items():
-        part = {"type": kind, "text": "".join(pieces)}
-        data.setdefault(_REASONING[kind], []).append(part)
-    return data
+def _whole(draft: _Draft, whole: dict[str, Any], status: str) -> dict[str, Any]:
+    """As the upstream said it. What it never said the end of ends now."""
+    if draft.closed:
+        return {"status": "completed", **whole} if draft.kind == "assistant" else whole
+    if status == "completed":
+        return whole | {"status": status} if "status" in whole else whole
+    return _CUT_OFF[draft.kind] | whole | {"status": status}
 
 
-def _call_data(draft: _Draft, status: str) -> dict[str, Any]:
-    data = {"type": draft.kind, "call_id": draft.call_id, "name": draft.name}
-    if draft.kind == "function_call":
-        data["status"] = status
-    return data | {_PAYLOAD[draft.kind]: "".join(draft.arguments)}
+def _said(draft: _Draft, listed: str) -> list[dict[str, Any]]:
+    return [part.data() for part in draft.parts.get(listed, ())]

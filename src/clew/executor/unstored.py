@@ -14,6 +14,7 @@ class Unstored:
     """The log of one run that is not stored: its input, after the items of a stored thread.
 
     `history` is the store to read that thread from, None for none; `last_seq` is where it ends.
+    The run and the items get the seqs that they would have got there.
     """
 
     def __init__(
@@ -23,6 +24,8 @@ class Unstored:
         self._newest = list(reversed(items))
         for seq, item in enumerate(items, last_seq + 1):
             item.seq = seq
+        run.first_seq, run.input_seq = last_seq + 1, last_seq + len(items)
+        run.last_seq = run.input_seq
 
     async def read_items(self, project: str, thread: str, *, below: int, limit: int) -> list[Item]:
         found = [item for item in self._newest if item.seq < below][:limit]
@@ -39,5 +42,8 @@ class Unstored:
     async def move_run(
         self, project: str, was: str, run: Run, items: Sequence[Item] = (), **_: Any
     ) -> Run:
+        for item in items:
+            item.seq = (self._newest[0].seq if self._newest else self._last_seq) + 1
+            self._newest.insert(0, item)
         self._run = run
         return run
