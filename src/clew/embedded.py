@@ -13,47 +13,86 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from clew.core.errors import ClewError
+from clew.core.runs import EXPIRES_AFTER_MS
 from clew.executor.executor import Executor
+from clew.executor.vocabularies import encoding_of, load
 from clew.providers.catalog import Catalog
 from clew.server.app import App
+from clew.server.files import keep_swept
 from clew.store.urls import open_store
+from clew.tools.chunks import Tokens
+from clew.tools.indexing import Indexer
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
 T = TypeVar("T")
+RUN_EXPIRES_S = EXPIRES_AFTER_MS // 1000
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def chunk_tokens() -> Tokens:
+    """What the size of a chunk is counted in: the vocabulary of OpenAI's embedding models."""
+    return load(encoding_of("text-embedding-3-large")).tokens
+
+
 @asynccontextmanager
-async def running(store_url: str, catalog: Catalog) -> AsyncIterator[App]:
+async def running(
+    store_url: str, catalog: Catalog, run_expires_s: int = RUN_EXPIRES_S
+) -> AsyncIterator[App]:
     """The application on the running event loop; on the way out, what is under way is finished."""
     store = await open_store(store_url)
-    executor = Executor(store, catalog, now_ms)
+    executor = Executor(store, catalog, now_ms, run_expires_s * 1000)
+    sweeping = asyncio.create_task(keep_swept(store, now_ms))
+    indexer = Indexer(store, now_ms, chunk_tokens)
+    indexer.start()
     try:
-        yield App(store, executor, now_ms)
+        yield App(store, executor, now_ms, indexer.wake)
     finally:
+        await indexer.close()
+        await _end(sweeping)
         await executor.close()
         await catalog.close()
         await store.close()
 
 
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _end_all() -> None:
+    """Cancel whatever else is under way on the running event loop, and wait until it has ended."""
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
 class Clew:
     """An open Clew. Every verb of `Store` is a method here, as a plain call."""
 
-    def __init__(self, store_url: str, catalog: Catalog) -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(
+        self, store_url: str, catalog: Catalog, run_expires_s: int = RUN_EXPIRES_S
+    ) -> None:
+        self._loop, self._is_closed = asyncio.new_event_loop(), False
+        self._submitting = threading.RLock()  # a submission may collect garbage, which submits
         self._thread = threading.Thread(target=self._loop.run_forever, name="clew", daemon=True)
         self._thread.start()
-        self._running = running(store_url, catalog)
+        self._running = running(store_url, catalog, run_expires_s)
         try:
             self.app = self.run(self._running.__aenter__())
         except BaseException:
@@ -61,13 +100,22 @@ class Clew:
             raise
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on Clew's event loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run a coroutine on Clew's event loop.
+
+        ClewError once Clew is closed; what is still under way then ends with it too.
+        """
+        with self._submitting:
+            if self._is_closed:
+                work.close()
+                raise _closed()
+            return asyncio.run_coroutine_threadsafe(self._heed(work), self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.submit(work).result()
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
+        if "app" not in self.__dict__:
+            raise AttributeError(f"A Clew that is not open has no '{verb}'.")
         act = getattr(self.app.server.store, verb)
         return lambda *args, **kwargs: self.run(act(*args, **kwargs))
 
@@ -90,8 +138,10 @@ class Clew:
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
         if self._loop.is_running():
-            self.run(self._running.__aexit__(None, None, None))
-            self._stop()
+            try:
+                self.run(self._running.__aexit__(None, None, None))
+            finally:
+                self._stop()
 
     def __enter__(self) -> Self:
         return self
@@ -99,11 +149,25 @@ class Clew:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def _heed(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self._is_closed:
+                raise _closed() from None
+            raise
+
     def _stop(self) -> None:
-        self.run(self._loop.shutdown_default_executor())
+        with self._submitting:
+            self._is_closed = True
+        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _closed() -> ClewError:
+    return ClewError("unavailable", "This Clew is closed.")
 
 
 _CLIENT = {"base_url": "http://clew/v1", "api_key": "none"}
@@ -114,7 +178,14 @@ def open(
     *,
     upstream: str | None = None,
     upstream_key: str | None = None,
+    upstream_kind: str = "openai-compatible",
+    upstreams: Sequence[Mapping[str, Any]] = (),
     script: str | None = None,
+    run_expires_s: int = RUN_EXPIRES_S,
 ) -> Clew:
-    """Open a Clew in this process. The options are those of `clew serve`."""
-    return Clew(store_url, Catalog(upstream, upstream_key, script))
+    """Open a Clew in this process. The options are those of `clew serve`; `upstreams` are the
+    entries that `clew.toml` has under `[[upstreams]]`."""
+    catalog = Catalog(
+        upstream, upstream_key, script, upstream_kind=upstream_kind, upstreams=upstreams
+    )
+    return Clew(store_url, catalog, run_expires_s)

@@ -40,6 +40,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file():
         ("PORT", "9"),
         ("UPSTREAM_URL", "http://x/v1"),
         ("UPSTREAM_KEY", "secret"),
+        ("UPSTREAM_KIND", "anthropic"),
         ("SCRIPT", "x.yaml"),
     ],
 )
@@ -104,3 +105,38 @@ def test_an_upstream_is_an_address():
     """What is no HTTP address is refused by the setting's name."""
     with pytest.raises(BadRequest, match="upstream_url"):
         load_config({"upstream_url": "not a url"}, {}, None)
+
+
+def test_several_upstreams_are_read_from_the_file():
+    """Each entry of [[upstreams]] is one, in order."""
+    Path("clew.toml").write_text(
+        '[[upstreams]]\nkind = "anthropic"\nurl = "https://a/v1"\nmodels = ["claude-*"]\n'
+        '[[upstreams]]\nurl = "http://b/v1"\nkey_env = "B_KEY"\n'
+    )
+    first, second = load_config({}, {}, None).upstreams
+    assert (first.kind, first.url, first.models) == ("anthropic", "https://a/v1", ("claude-*",))
+    assert (second.kind, second.key_env, second.models) == ("openai-compatible", "B_KEY", ("*",))
+
+
+def test_several_upstreams_may_be_in_the_environment_as_json():
+    """CLEW_UPSTREAMS is a list of the same entries."""
+    environment = {"CLEW_UPSTREAMS": '[{"url": "http://b/v1", "models": ["gpt-*"]}]'}
+    (only,) = load_config({}, environment, None).upstreams
+    assert (only.url, only.models) == ("http://b/v1", ("gpt-*",))
+    with pytest.raises(BadRequest, match="CLEW_UPSTREAMS is not JSON"):
+        load_config({}, {"CLEW_UPSTREAMS": "http://b/v1"}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('upstream_kind = "telepathy"', "upstream_kind"),
+        ('[[upstreams]]\nurl = "b"', "upstreams"),
+        ('[[upstreams]]\nurl = "http://b/v1"\nmodles = ["a"]', "modles"),
+    ],
+)
+def test_a_wrong_upstream_is_refused_by_name(text: str, complaint: str):
+    """The message names the setting."""
+    Path("clew.toml").write_text(text)
+    with pytest.raises(BadRequest, match=complaint):
+        load_config({}, {}, None)

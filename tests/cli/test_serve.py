@@ -96,6 +96,22 @@ def test_a_turn_under_way_is_finished_before_the_end(tmp_path: Path):
     assert answer_after_restart(tmp_path, conversation) == "one two three four five six"
 
 
+def test_a_run_that_takes_too_long_fails_before_the_end(tmp_path: Path):
+    """Its followers are told so, what was said is kept, and the process ends with 0."""
+    (tmp_path / "rules.yaml").write_text("rules: [{reply: one two, token_delay_ms: 60000}]")
+    flags = ("--port", "0", "--script", "rules.yaml")
+    with serving(*flags, folder=tmp_path) as server, client_of(server) as client:
+        with client.responses.create(model="scripted", input="x", stream=True) as stream:
+            first = next(iter(stream))
+            server.process.send_signal(signal.SIGTERM)
+            last = list(stream)[-1]
+        assert first.type == "response.created"
+        assert last.type == "response.failed"
+        assert last.response.error is not None
+        assert last.response.error.message == "The server was stopped during this run."
+        assert server.process.wait(SECONDS_MAX) == 0
+
+
 def test_a_run_nobody_follows_is_finished_before_the_end(tmp_path: Path):
     """The same for a run that was created and left alone."""
     (tmp_path / "rules.yaml").write_text(RULES)

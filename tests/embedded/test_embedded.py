@@ -14,13 +14,13 @@ import openai
 import pytest
 
 import clew
-from clew.core.errors import ClewError, NotFound
+from clew.core.errors import BadRequest, ClewError, NotFound
 from clew.core.ids import new_item_id, new_key
 from clew.core.items import message
 from clew.core.paging import Page
 from clew.core.threads import Thread
 
-from ..server import old_release
+from ..server import releases
 
 PROJECT = "proj_default"
 RULES = Path(__file__).parents[1] / "server" / "rules.yaml"
@@ -184,13 +184,25 @@ with clew.open("sqlite://:memory:") as here:
 
 def test_an_old_client_is_bound_too(request: pytest.FixtureRequest, tmp_path: Path):
     """A 1.x release of the official client sits on another HTTP library and works the same."""
-    packages = old_release.install(request.config.cache)
+    packages = releases.python_client(request.config.cache, releases.PYTHON[0])
     done: Any = subprocess.run(
-        [sys.executable, "-W", "error", "-c", OLD.format(version=old_release.VERSION)],
-        env=old_release.environment(packages),
+        [sys.executable, "-W", "error", "-c", OLD.format(version=releases.PYTHON[0])],
+        env=releases.environment(packages),
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+def test_several_upstreams_may_be_given_when_it_is_opened():
+    """Each model goes to the first that answers for it; a wrong entry is refused by name."""
+    url = "http://127.0.0.1:9/v1"
+    entries = [{"url": url, "kind": "anthropic", "models": ["claude-*"]}]
+    with clew.open("sqlite://:memory:", upstream=url, upstreams=entries) as here:
+        provider_of = here.app.server.executor.provider_of
+        names = [provider_of(model).name for model in ("claude-x", "gpt-0", "scripted")]
+    assert names == ["anthropic", "openai-compatible", "scripted"]
+    with pytest.raises(BadRequest, match="kind"):
+        clew.open("sqlite://:memory:", upstream=url, upstream_kind="telepathy")

@@ -12,6 +12,7 @@ from openai import OpenAI
 
 from clew.providers.catalog import Catalog
 
+from .doubles import Doubles
 from .live import Live
 
 RULES = Path(__file__).parent / "rules.yaml"
@@ -67,3 +68,25 @@ def http(live: Live, project: str) -> Iterator[httpx2.Client]:
     """A plain HTTP client of the same project."""
     with live.http(project) as http:
         yield http
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Doubles]:
+    """A model server that says what a test wants it to."""
+    with Doubles() as doubles:
+        yield doubles
+
+
+@pytest.fixture(scope="module")
+def relaying(new_store_url: Callable[[], str], upstream: Doubles) -> Iterator[Live]:
+    """A server whose models are those of an upstream that speaks Responses, but for `scripted`."""
+    catalog = Catalog(upstream.double.base_url, script=RULES, upstream_kind="openai-responses")
+    with Live(new_store_url(), catalog) as server:
+        yield server
+
+
+@pytest.fixture
+def relayed(relaying: Live, project: str) -> Iterator[OpenAI]:
+    """The official client of that server."""
+    with relaying.client(project=project) as client:
+        yield client

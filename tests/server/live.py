@@ -16,6 +16,8 @@ from clew.cli.serve import settings
 from clew.embedded import Clew
 from clew.providers.catalog import Catalog
 
+from .evidence import Observed
+
 CLIENT: dict[str, Any] = {"api_key": "none", "max_retries": 0, "_strict_response_validation": True}
 """A client that refuses what the SDK's own types do not allow, and tries once."""
 
@@ -23,14 +25,16 @@ CLIENT: dict[str, Any] = {"api_key": "none", "max_retries": 0, "_strict_response
 class Live:
     """`here` has every verb of the store; `url` is where HTTP clients go."""
 
-    def __init__(self, store_url: str, catalog: Catalog | None = None) -> None:
-        self.here = Clew(store_url, catalog or Catalog())
+    def __init__(
+        self, store_url: str, catalog: Catalog | None = None, run_expires_s: int = 600
+    ) -> None:
+        self.here = Clew(store_url, catalog or Catalog(), run_expires_s)
         # Named as TCP, or asyncio would leave Nagle's algorithm on and each answer take 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         ready = threading.Event()
-        self._server = Announced(settings(self.here.app), ready)
+        self._server = Announced(settings(Observed(self.here.app)), ready)
         self._serving: Future[None] = self.here.submit(self._server.serve([listener]))
         ready.wait(10)
         assert self._server.started

@@ -98,7 +98,7 @@ CASES = [
     wrong("/v1/assistants", {"model": "scripted", "temperature": 3}, "temperature", "decimal_above_max_value", "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead."),
     wrong(RUNS, {"assistant_id": "asst_x", "max_prompt_tokens": 0}, "max_prompt_tokens", "integer_below_min_value", "Invalid 'max_prompt_tokens': integer below minimum value. Expected a value >= 256, but got 0 instead."),
     # what Clew cannot do (yet) is not ignored
-    wrong("/v1/responses", {"model": "scripted", "input": "x", "tools": [{"type": "web_search"}]}, "tools[0]", "unsupported_parameter", "Unsupported parameter: 'tools[0]'. "),
+    wrong("/v1/responses", {"model": "scripted", "input": "x", "tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_parameter", "Tool type 'web_search' is not supported with model 'scripted'."),
     wrong(ITEMS, {"items": [{"type": "item_reference", "id": "msg_1"}]}, "items[0]", "unsupported_parameter", "Unsupported parameter: 'items[0]'. "),
     # queries
     get(f"{MESSAGES}?limit=0", "limit", "integer_below_min_value", "Invalid 'limit': integer below minimum value. Expected a value >= 1, but got 0 instead."),

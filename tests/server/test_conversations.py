@@ -143,3 +143,19 @@ def test_a_cursor_of_one_face_works_on_the_other(client: OpenAI):
         other_face(conversation), after=added[0].id, order="asc"
     )
     assert [message.id for message in page.data] == [added[3].id, added[-1].id]
+
+
+def test_details_of_items_are_shown_when_asked_for(client: OpenAI):
+    """What a client stored is all there; lists, reads and new items show it with `include`."""
+    conversation = client.conversations.create().id
+    found = {"type": "file_search_call", "id": "fs_x", "status": "completed", "queries": ["q"]}
+    items: Any = [found | {"results": [{"text": "found"}]}]
+    calls = client.conversations.items
+    added = calls.create(conversation, items=items).data[0]
+    asked: Any = {"include": ["file_search_call.results"]}
+    again = calls.create(conversation, items=items, **asked).data[0]
+    read = [calls.retrieve(added.id, conversation_id=conversation, **how) for how in ({}, asked)]
+    lists = [calls.list(conversation, **how).data[-1] for how in ({}, asked)]
+    results: Any = [item.results for item in (added, again, *read, *lists)]
+    assert [bool(one) for one in results] == [False, True, False, True, False, True]
+    assert results[1][0].text == "found"

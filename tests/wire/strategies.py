@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from clew.core.errors import BadRequest
 from clew.wire import checks
 from clew.wire.checks import Spec
 
@@ -83,6 +84,14 @@ def of_kind(spec: checks.Tagged, kind: str) -> st.SearchStrategy[Any]:
     return allowed(spec.kinds[kind]).map(lambda value: {**value, spec.tag: kind})
 
 
+def _passes(spec: Spec, value: Any) -> bool:
+    try:
+        spec.check(value)
+    except BadRequest:
+        return False
+    return True
+
+
 @functools.cache
 def _record(spec: checks.Record) -> st.SearchStrategy[Any]:
     fields = {
@@ -93,6 +102,8 @@ def _record(spec: checks.Record) -> st.SearchStrategy[Any]:
     required = {name: fields.pop(name) for name in spec.required}
     extra = {"x_extra": st.integers() | texts} if spec.extra == "keep" else {}
     records = st.fixed_dictionaries(required, optional={**fields, **extra})
+    if type(spec) is not checks.Record:  # it has a rule of its own about its fields together
+        return records.filter(lambda value: _passes(spec, value))
     if not spec.any_of:
         return records
     return records.filter(lambda value: any(value.get(n) is not None for n in spec.any_of))

@@ -14,7 +14,7 @@ from clew.core.errors import BadRequest
 from clew.core.items import ITEM_TYPES, Item, message
 from clew.wire import items
 from clew.wire.item_types import KINDS
-from clew.wire.items import decode_items, encode_item, encode_items
+from clew.wire.items import EVERYTHING, decode_items, encode_item, encode_items
 
 from .official import read_item, strict
 from .strategies import bodies_like, examples, of_kind
@@ -310,3 +310,87 @@ def test_one_wrong_field_never_breaks_the_decoder(kind: str, data: st.DataObject
         error.message.encode()
     else:
         read_item(encode_item(item))
+
+
+TOKEN = {"token": "a", "bytes": [97], "logprob": -0.5}
+LOGPROBS = [TOKEN | {"top_logprobs": []}]
+SAID: dict[str, Any] = {"type": "output_text", "text": "a", "annotations": [], "logprobs": LOGPROBS}
+SOURCES = [{"type": "url", "url": "https://x.test"}]
+DETAILS: list[tuple[dict[str, Any], str, list[str | int], Any]] = [
+    (
+        {"type": "file_search_call", "queries": ["q"], "results": [{"text": "found"}]},
+        "file_search_call.results",
+        ["results"],
+        None,
+    ),
+    (
+        {"type": "web_search_call", "action": {"type": "search", "sources": SOURCES}},
+        "web_search_call.action.sources",
+        ["action", "sources"],
+        None,
+    ),
+    (
+        {"type": "web_search_call", "action": {"type": "search"}, "results": [{"x": 1}]},
+        "web_search_call.results",
+        ["results"],
+        None,
+    ),
+    (
+        {
+            "type": "code_interpreter_call",
+            "container_id": "c",
+            "outputs": [{"type": "logs", "logs": "1"}],
+        },
+        "code_interpreter_call.outputs",
+        ["outputs"],
+        None,
+    ),
+    (
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}, SAID]},
+        "message.output_text.logprobs",
+        ["content", 1, "logprobs"],
+        [],
+    ),
+]
+
+
+def at(value: Any, path: list[str | int]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+@pytest.mark.parametrize(("body", "name", "path", "hidden"), DETAILS)
+def test_details_are_shown_when_asked_for(
+    body: dict[str, Any], name: str, path: list[str | int], hidden: Any
+) -> None:
+    """They are stored all the same; the rest of the item is as it was."""
+    item = stored(body)
+    shown = msgspec.json.decode(encode_item(item, [name]))
+    brief = msgspec.json.decode(encode_item(item))
+    read_item(encode_item(item))
+    assert at(shown, path) == at(body, path)
+    assert at(brief, path) == hidden
+    *place, last = path
+    at(brief, place)[last] = at(shown, path)
+    assert brief == shown == msgspec.json.decode(encode_item(item, EVERYTHING))
+
+
+KEPT: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "input_image", "image_url": "https://x.test/a"}]},
+    {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+    {
+        "type": "computer_call_output",
+        "call_id": "c",
+        "output": {"type": "computer_screenshot", "image_url": "https://x.test/a"},
+    },
+    {"type": "web_search_call", "action": {"type": "open_page", "url": None}},
+    {"role": "user", "content": 'It says "logprobs":[{ here.', "metadata": {"a": "b"}},
+]
+
+
+@pytest.mark.parametrize("body", KEPT)
+def test_what_a_client_would_lose_is_always_shown(body: dict[str, Any]) -> None:
+    """Images and encrypted reasoning: who sends a page back must not lose them."""
+    item = stored(body)
+    assert encode_item(item) == encode_item(item, EVERYTHING)

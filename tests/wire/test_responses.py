@@ -6,22 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from openai.types.responses import Response
+from openai.types.responses import CompactedResponse, InputTokenCountResponse, Response
 
-from clew.core.errors import BadRequest
 from clew.core.items import Item, message, new_item
 from clew.core.runs import EXPIRES_AFTER_MS, MOVES, Run
-from clew.wire import responses
-from clew.wire.responses import (
-    conversation_id,
-    decode_input,
-    decode_response,
-    encode_response,
-)
+from clew.wire import response_requests, responses
+from clew.wire.responses import decode_response, encode_response
 
 from .official import strict
-from .strategies import allowed, bodies_like, examples
 
 NOW = 1_700_000_000_999
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}
@@ -36,7 +28,7 @@ USAGE = {"input_tokens": 3, "cached_tokens": 1, "output_tokens": 2, "reasoning_t
 
 
 def decoded(chain: bool = True, **body: Any) -> Run:
-    responses.CREATE.check({"model": "m", **body})
+    response_requests.CREATE.check({"model": "m", **body})
     return decode_response({"model": "m", **body}, "T", "TR", NOW, chain=chain)
 
 
@@ -62,11 +54,15 @@ def test_what_a_request_says_is_shown_again() -> None:
         "temperature": 0.0,
         "top_p": 0.5,
         "max_output_tokens": 16,
+        "max_tool_calls": 3,
+        "top_logprobs": 2,
+        "background": True,
+        "prompt": {"id": "pmpt_1", "version": "2", "variables": {"a": "b"}},
         "tools": [TOOL],
         "tool_choice": {"type": "function", "name": "f"},
         "parallel_tool_calls": False,
         "text": {"format": {"type": "json_object"}, "verbosity": "low"},
-        "reasoning": {"effort": "low", "summary": "auto"},
+        "reasoning": {"effort": "low", "summary": "auto", "context": "auto", "mode": "pro"},
         "truncation": "auto",
         "metadata": {"a": "b"},
         "previous_response_id": "resp_x",
@@ -103,8 +99,10 @@ def test_the_response_object() -> None:
         "parallel_tool_calls": True,
         "previous_response_id": None,
         "conversation": None,
+        "prompt": None,
         "prompt_cache_key": None,
         "prompt_cache_retention": None,
+        "prompt_cache_options": None,
         "reasoning": {"effort": None, "summary": None},
         "safety_identifier": None,
         "service_tier": "default",
@@ -161,10 +159,14 @@ def test_a_response_in_every_status(status: str) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "shown"),
-    [("length", "max_output_tokens"), ("content_filter", "content_filter")],
+    [
+        ("length", "max_output_tokens"),
+        ("content_filter", "content_filter"),
+        ("steered", "steered"),
+    ],
 )
 def test_why_a_response_is_incomplete(reason: str, shown: str) -> None:
-    """Both reasons have a word on this face."""
+    """Each reason has a word on this face."""
     run = Run("TR", "T", NOW, "m", "incomplete", incomplete_reason=reason)
     assert encoded(run)["incomplete_details"] == {"reason": shown}
 
@@ -175,90 +177,82 @@ def test_a_conversation_is_named_where_people_named_it() -> None:
     assert encoded(decoded(chain=True))["conversation"] is None
 
 
-@pytest.mark.parametrize(
-    ("body", "id"),
-    [
-        ({}, None),
-        ({"conversation": None}, None),
-        ({"conversation": "conv_1"}, "conv_1"),
-        ({"conversation": {"id": "conv_1"}}, "conv_1"),
-    ],
-)
-def test_the_conversation_a_request_names(body: dict[str, Any], id: str | None) -> None:
-    """By its id, or by an object with its id."""
-    assert conversation_id(body) == id
+def test_what_switches_are_off_is_not_kept() -> None:
+    """A response is in the foreground, and not streamed, unless it says otherwise."""
+    assert decoded(background=False, stream=False) == decoded()
+    assert decoded(background=True, stream=True).settings == {"background": True, "stream": True}
 
 
-def test_the_input() -> None:
-    """A string is one user message, a list its items in order, nothing is nothing."""
-    assert decode_input({}, NOW) == decode_input({"input": None}, NOW) == []
-    (said,) = decode_input({"input": "hi"}, NOW)
-    assert (said.kind, said.text(), said.id[:4]) == ("user", "hi", "msg_")
-    given = [
-        {"role": "developer", "content": "be kind"},
-        CALL,
-        {"type": "function_call_output", "call_id": "c", "output": "1"},
-    ]
-    kinds = [item.kind for item in decode_input({"input": given}, NOW)]
-    assert kinds == ["developer", "function_call", "function_call_output"]
+def test_what_asks_for_nothing_is_not_asked_of_a_model() -> None:
+    """Settings that say what is so anyway need no model that knows them."""
+    nothing: dict[str, Any] = {
+        "image": {"context_compression": "auto"},
+        "access_programs": {"cyber": "standard"},
+    }
+    assert decoded(**nothing) == decoded()
+    something = {"image": {"context_compression": "enabled"}}
+    assert decoded(**something).settings == something
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        ({"model": None}, "model"),
-        ({"model": ""}, "model"),
-        ({"input": []}, "input"),
-        ({"input": 3}, "input"),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
-        ({"input": [{"type": "message", "role": "user"}]}, "input[0].content"),
-        ({"temperature": 3}, "temperature"),
-        ({"max_output_tokens": 15}, "max_output_tokens"),
-        ({"conversation": {}}, "conversation.id"),
-        ({"background": "yes"}, "background"),
-        ({"max_tool_calls": 1}, "max_tool_calls"),
-        ({"prompt": {"id": "p"}}, "prompt"),
-        ({"top_logprobs": 1}, "top_logprobs"),
-        ({"messages": []}, "messages"),
-    ],
-)
-def test_what_is_refused(body: dict[str, Any], param: str) -> None:
-    """Wrong, and what Clew cannot do yet, is refused by the name of the field."""
-    with pytest.raises(BadRequest) as refused:
-        responses.CREATE.check({"model": "m", **body})
-    assert refused.value.param == param
+def test_a_cancelled_response_says_nothing() -> None:
+    """Its output is empty, whatever the model had said by then."""
+    said = message("msg_1", "assistant", "half a", NOW, "TR")
+    assert encoded(Run("TR", "T", NOW, "m", "cancelled"), said)["output"] == []
 
 
-def test_background_is_refused() -> None:
-    """It may be said to be off; on, it is not done yet."""
-    assert decoded(background=False) == decoded()
-    with pytest.raises(BadRequest) as refused:
-        decoded(background=True)
-    assert refused.value.param == "background"
+def test_an_error_has_a_code_of_this_face() -> None:
+    """A window that the model could not read is told as a wrong prompt."""
+    error = {"code": "context_length_exceeded", "message": "Too long."}
+    shown = strict(Response, encoded(Run("TR", "T", NOW, "m", "failed", error=error)))
+    assert (shown.error.code, shown.error.message) == ("invalid_prompt", "Too long.")
 
 
-@given(allowed(responses.CREATE))
-@examples(60)
-def test_whatever_is_let_in_is_shown_as_the_sdk_types_it(body: dict[str, Any]) -> None:
-    """Every response the spec allows, and Clew can do, has its items and is a response object."""
-    for maybe_later in ("background", "include"):
-        body.pop(maybe_later, None)
-    items = decode_input(body, NOW)
-    given = body.get("input")
-    assert len(items) == (len(given) if isinstance(given, list) else int(given is not None))
-    run = decode_response(body, "T", "TR", NOW, chain=True)
-    strict(Response, encoded(run, message("msg_1", "assistant", "x", NOW)))
+def test_the_secrets_of_a_tool_are_not_shown() -> None:
+    """What a server of tools is to be given is for that server."""
+    tool = {"type": "mcp", "server_label": "s", "server_url": "https://x"}
+    secrets = {"authorization": "t0ken", "headers": {"X-Key": "t0ken"}}
+    shown = encoded(decoded(tools=[tool | secrets]))
+    strict(Response, shown)
+    assert shown["tools"] == [tool | {"headers": {"X-Key": "<redacted>"}}]
 
 
-@given(bodies_like(["model", "input", "tools", "type", "text", "conversation", "tool_choice"]))
-@examples(150)
-def test_no_body_breaks_the_decoders(body: Any) -> None:
-    """Whatever comes as a response, the answer is a run or a refusal."""
-    run: Run | None = None
-    try:
-        responses.CREATE.check(body)
-        run = decode_response(body, "T", "TR", NOW, chain=True)
-        decode_input(body, NOW)
-    except BadRequest as error:
-        error.message.encode()
-    assert run is None or run.model == body["model"]
+def test_cache_options_are_shown_with_their_defaults() -> None:
+    """What was not said of them is what OpenAI says it is."""
+    shown = encoded(decoded(prompt_cache_options={"mode": "explicit"}))
+    strict(Response, shown)
+    assert shown["prompt_cache_options"] == {
+        "mode": "explicit",
+        "ttl": "30m",
+        "comparison_response_id": None,
+    }
+
+
+def test_hidden_results_are_shown_when_they_are_asked_for() -> None:
+    """`include` of the request counts, unless the reader says otherwise."""
+    call = {
+        "type": "file_search_call",
+        "status": "completed",
+        "queries": ["q"],
+        "results": [{"file_id": "file-1", "text": "found"}],
+    }
+    item = new_item("fs_1", call, NOW, "TR")
+    run = decoded(include=["file_search_call.results"])
+    assert encoded(run, item)["output"][0]["results"] == call["results"]
+    assert encoded(decoded(), item)["output"][0]["results"] is None
+    as_asked = encode_response(decoded(), [item], ["file_search_call.results"])
+    assert b"found" in msgspec.json.encode(as_asked)
+
+
+def test_a_compaction() -> None:
+    """Items to go on with and what they cost, as the SDK types it."""
+    item = new_item("cmp_1", {"type": "compaction", "encrypted_content": "x"}, NOW)
+    shown = msgspec.json.encode(responses.encode_compaction("K", NOW, [item], USAGE))
+    compacted = strict(CompactedResponse, msgspec.json.decode(shown))
+    assert (compacted.id, compacted.object) == ("resp_K", "response.compaction")
+    assert [one.id for one in compacted.output] == ["cmp_1"]
+    assert compacted.usage.total_tokens == 5
+
+
+def test_a_count() -> None:
+    """The number of tokens, as the SDK types it."""
+    assert strict(InputTokenCountResponse, responses.encode_count(7)).input_tokens == 7

@@ -8,7 +8,16 @@ import msgspec
 import pytest
 from openai.types.beta import AssistantStreamEvent
 
-from clew.core.events import ArgumentsAdded, Event, ItemBegan, ItemEnded, RunChanged, TextAdded
+from clew.core.events import (
+    AnnotationAdded,
+    ArgumentsAdded,
+    Event,
+    ItemBegan,
+    ItemEnded,
+    ItemProgressed,
+    RunChanged,
+    TextAdded,
+)
 from clew.core.items import Item, message, new_item, text_part
 from clew.core.runs import Run
 from clew.core.threads import Thread
@@ -208,3 +217,165 @@ def test_the_stream_says_when_it_is_done(status: str, done: bool) -> None:
     encoder.encode(changed("queued"))
     mark = b"event: done\ndata: [DONE]\n\n"
     assert encoder.encode(changed(status, error=ERROR)).endswith(mark) == done
+
+
+BEGINNING = (changed("queued"), changed("in_progress"))
+
+
+def written(id: str, kind: str, **fields: Any) -> Item:
+    return new_item(id, {"type": kind, **fields}, NOW, "TR")
+
+
+def step_deltas(events: list[Any]) -> list[Any]:
+    """The one call in each delta of a step."""
+    deltas = [event.data.delta for event in events if event.event == "thread.run.step.delta"]
+    return [delta.step_details.tool_calls[0] for delta in deltas]
+
+
+def test_parts_of_a_message() -> None:
+    """A delta names its part, a refusal is one of its own kind, and notes about files are told."""
+    cited = {"type": "file_citation", "file_id": "file-1", "filename": "a", "start_index": 0}
+    linked = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}
+    notes = [linked, cited | {"end_index": 2, "index": 0}]
+    content = [
+        text_part("assistant", "Hi") | {"annotations": notes},
+        {"type": "refusal", "refusal": "No."},
+    ]
+    fields = {"role": "assistant", "status": "completed", "content": content}
+    events = stream(
+        *BEGINNING,
+        ItemBegan(0, "msg_0", "assistant", NOW),
+        TextAdded(0, "msg_0", "Hi"),
+        *(AnnotationAdded(0, "msg_0", note) for note in notes),
+        TextAdded(0, "msg_0", "N", "refusal", 1),
+        TextAdded(0, "msg_0", "o.", "refusal", 1),
+        ItemEnded(0, written("msg_0", "message", **fields)),
+        changed("completed"),
+    )
+    text, note, *refusal = [e.data.delta.content[0] for e in events if "delta" in e.event]
+    assert (text.index, text.text.value) == (0, "Hi")
+    (shown,) = note.text.annotations
+    assert (note.index, note.text.value, shown.index, shown.text) == (0, "", 0, "Hi")
+    assert shown.file_citation.file_id == "file-1"
+    assert [(part.index, part.refusal) for part in refusal] == [(1, "N"), (1, "o.")]
+    done = next(event for event in events if event.event == "thread.message.completed")
+    assert [part.type for part in done.data.content] == ["text", "refusal"]
+
+
+def test_calls_parted_by_a_message_are_two_steps() -> None:
+    """Each row is a step, both wait for their outputs, and both end once they are there."""
+    told = [*called(0), *said("Hi", number=1), *called(2)]
+    events = stream(*BEGINNING, *told, changed("requires_action"))
+    begun = [e.data.id for e in events if e.event == "thread.run.step.created"]
+    assert begun == ["step_0", "step_1", "step_2"]
+    assert {one.index for one in step_deltas(events)} == {0}
+    assert len(events[-1].data.required_action.submit_tool_outputs.tool_calls) == 2
+    first, second = call(0), call(2)
+    first.seq, second.seq = 5, 7
+    outputs = {"call_0": "a", "call_2": "b"}
+    after = stream(changed("queued"), encoder=RunStream(answered=([first, second], outputs)))
+    assert names(after) == ["run.step.completed", "run.step.completed", "run.queued"]
+    assert [event.data.id for event in after[:2]] == ["step_0", "step_2"]
+
+
+def test_a_file_search_is_a_step() -> None:
+    """It begins empty, and ends with what was found, before the message."""
+    found = [{"file_id": "file-1", "filename": "a", "text": "x", "score": 0.5}]
+    fields = {"status": "completed", "queries": ["q"], "results": found}
+    events = stream(
+        *BEGINNING,
+        ItemBegan(0, "fs_1", "file_search_call", NOW, data={"status": "in_progress"}),
+        ItemProgressed(0, "fs_1", "file_search_call", "searching"),
+        ItemEnded(0, written("fs_1", "file_search_call", **fields)),
+        *said("Hi", number=1),
+        changed("completed"),
+    )
+    assert names(events)[3:7] == [
+        *("run.step.created", "run.step.in_progress", "run.step.delta", "run.step.completed"),
+    ]
+    (began,) = step_deltas(events)
+    assert (began.id, began.type) == ("fs_1", "file_search")
+    search = events[6].data.step_details.tool_calls[0].file_search
+    assert (search.results[0].file_name, search.ranking_options.ranker) == ("a", "auto")
+
+
+def test_code_is_a_step() -> None:
+    """The code comes in pieces, then what it said and drew; a drawing that is no file does not."""
+    outputs = [
+        {"type": "logs", "logs": "2"},
+        {"type": "image", "url": "https://x.test/a.png"},
+        {"type": "image", "url": "", "file_id": "file-1"},
+    ]
+    fields = {"status": "completed", "container_id": "c", "code": "1 + 1", "outputs": outputs}
+    kind = "code_interpreter_call"
+    events = stream(
+        *BEGINNING,
+        ItemBegan(0, "ci_1", kind, NOW, data={"status": "in_progress"}),
+        ItemProgressed(0, "ci_1", kind, "code.delta", {"delta": "1 +"}),
+        ItemProgressed(0, "ci_1", kind, "code.delta", {"delta": " 1"}),
+        ItemProgressed(0, "ci_1", kind, "code.done", {"code": "1 + 1"}),
+        ItemEnded(0, written("ci_1", kind, **fields)),
+        changed("completed"),
+    )
+    began, *code, drawn = [one.code_interpreter for one in step_deltas(events)]
+    assert (began.input, began.outputs) == ("", [])
+    assert [piece.input for piece in code] == ["1 +", " 1"]
+    assert [(one.index, one.type) for one in drawn.outputs] == [(0, "logs"), (1, "image")]
+    shown = events[-2].data.step_details.tool_calls[0].code_interpreter
+    assert (shown.input, [one.type for one in shown.outputs]) == ("1 + 1", ["logs", "image"])
+
+
+def test_a_custom_call_is_told_as_one_of_a_function() -> None:
+    """This face has no other; its input is the arguments."""
+    fields = {"status": "completed", "call_id": "c", "name": "f", "input": "x"}
+    events = stream(
+        *BEGINNING,
+        ItemBegan(0, "ctc_1", "custom_tool_call", NOW, "c", "f"),
+        ArgumentsAdded(0, "ctc_1", "x"),
+        ItemEnded(0, written("ctc_1", "custom_tool_call", **fields)),
+        changed("completed"),
+    )
+    assert [one.function.arguments for one in step_deltas(events)] == ["", "x"]
+    assert events[-2].data.step_details.tool_calls[0].function.arguments == "x"
+
+
+@pytest.mark.parametrize("kind", ["reasoning", "web_search_call", "mcp_call", "compaction"])
+def test_what_has_no_step_is_left_out(kind: str) -> None:
+    """The Threads face has no word for it."""
+    events = stream(
+        *BEGINNING,
+        ItemBegan(0, "x_1", kind, NOW, data={}),
+        TextAdded(0, "x_1", "hm", "reasoning_text"),
+        ItemProgressed(0, "x_1", kind, "arguments.delta", {"delta": "{"}),
+        ItemEnded(0, written("x_1", kind)),
+        *said("Hi", number=1),
+        changed("completed"),
+    )
+    assert names(events)[3:5] == STEP_AND_MESSAGE[:2]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("failed", "run_failed"),
+        ("cancelled", "run_cancelled"),
+        ("expired", "run_expired"),
+    ],
+)
+def test_a_message_that_nobody_ended(status: str, reason: str) -> None:
+    """When the run was ended from elsewhere, its open message is incomplete as far as it came."""
+    error = ERROR if status == "failed" else None
+    events = stream(*BEGINNING, *said("Hi")[:-1], changed(status, error=error))
+    assert names(events)[-3:] == ["message.incomplete", f"run.step.{status}", f"run.{status}"]
+    message = events[-3].data
+    assert message.content[0].text.value == "Hi"
+    assert message.incomplete_details.reason == reason
+
+
+def test_nothing_follows_the_closing_mark() -> None:
+    """A run told to its pause is over for this stream, whatever became of it later."""
+    encoder = RunStream()
+    for event in (*BEGINNING, *called(0), changed("requires_action")):
+        encoder.encode(event)
+    later = (*BEGINNING, *said("Hi", number=1), changed("completed"))
+    assert b"".join([encoder.encode(event) for event in later]) == b""

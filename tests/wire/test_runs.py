@@ -46,7 +46,8 @@ CALLS = [
 
 def decoded(**body: Any) -> Run:
     runs.CREATE.check({"assistant_id": "asst_A", **body})
-    return decode_run({"assistant_id": "asst_A", **body}, ASSISTANT, "T", "TR", NOW)
+    body = {"assistant_id": "asst_A", **body}
+    return decode_run(body, ASSISTANT, "T", "TR", NOW, EXPIRES_AFTER_MS)
 
 
 def test_a_run_is_what_its_assistant_says() -> None:
@@ -116,12 +117,42 @@ def test_additional_instructions_come_after(given: dict[str, str], expected: str
     assert decoded(**given).instructions == expected
 
 
-def test_a_tool_that_cannot_run_is_refused() -> None:
-    """An assistant may have tools that Clew cannot run; its runs are refused, naming the tool."""
-    searching = replace(ASSISTANT, settings={"model": "m", "tools": [{"type": "file_search"}]})
-    with pytest.raises(BadRequest) as refused:
-        decode_run({"assistant_id": "asst_A"}, searching, "T", "TR", NOW)
-    assert (refused.value.param or "").startswith("tools")
+def test_a_run_has_the_tools_of_its_assistant() -> None:
+    """In their flat form, settings and all; what its model cannot do is for others to refuse."""
+    tools = [{"type": "file_search", "file_search": {"max_num_results": 5}}]
+    searching = replace(ASSISTANT, settings={"model": "m", "tools": tools})
+    run = decode_run({"assistant_id": "asst_A"}, searching, "T", "TR", NOW, 1_000)
+    assert run.tools == [{"type": "file_search", "max_num_results": 5}]
+    assert encode_run(run)["tools"] == tools
+    assert run.expires_at == NOW + 1_000
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("server_error", "server_error"),
+        ("rate_limit_exceeded", "rate_limit_exceeded"),
+        ("context_length_exceeded", "invalid_prompt"),
+    ],
+)
+def test_why_a_run_failed_is_told_by_a_code_that_runs_have(code: str, told: str) -> None:
+    """A window that was too long is a bad prompt, in the model's own words."""
+    run = Run("TR", "T", NOW, "m", "failed", error={"code": code, "message": "Why."})
+    assert encode_run(run)["last_error"] == {"code": told, "message": "Why."}
+
+
+@pytest.mark.parametrize(
+    ("reason", "details"),
+    [
+        ("length", {"reason": "max_completion_tokens"}),
+        ("max_prompt_tokens", {"reason": "max_prompt_tokens"}),
+        ("content_filter", {}),
+    ],
+)
+def test_why_a_run_is_incomplete(reason: str, details: dict[str, str]) -> None:
+    """Which budget was used up; a filter has no reason of its own here."""
+    run = Run("TR", "T", NOW, "m", "incomplete", incomplete_reason=reason)
+    assert encode_run(run)["incomplete_details"] == details
 
 
 def submitted(**outputs: str | None) -> dict[str, Any]:
@@ -235,22 +266,11 @@ def test_a_run_in_every_status(status: str) -> None:
         assert [one.id for one in asked] == ["call_1", "call_2"]
 
 
-@pytest.mark.parametrize(
-    ("reason", "shown"), [("length", {"reason": "max_completion_tokens"}), ("content_filter", {})]
-)
-def test_why_a_run_is_incomplete(reason: str, shown: dict[str, str]) -> None:
-    """Out of tokens has a word on this face; a content filter has none."""
-    run = Run("TR", "T", NOW, "m", "incomplete", incomplete_reason=reason)
-    body = encode_run(run)
-    assert strict(OfficialRun, body).status == "incomplete"
-    assert body["incomplete_details"] == shown
-
-
 @given(allowed(runs.CREATE))
 @examples(60)
 def test_whatever_is_let_in_is_shown_as_the_sdk_types_it(body: dict[str, Any]) -> None:
     """Every run the spec allows is a run object with the settings it was asked for."""
-    run = decode_run(body, ASSISTANT, "T", "TR", NOW)
+    run = decode_run(body, ASSISTANT, "T", "TR", NOW, EXPIRES_AFTER_MS)
     shown = strict(OfficialRun, encode_run(run))
     assert body.get("temperature") in (None, shown.temperature)
     assert body.get("max_prompt_tokens") in (None, shown.max_prompt_tokens)

@@ -10,7 +10,7 @@ from openai.types.beta.threads.runs import RunStep
 
 from clew.core.items import Item, message, new_item
 from clew.core.runs import MOVES, Run
-from clew.wire.steps import encode_steps, step_id
+from clew.wire.steps import FOUND, encode_steps, step_id
 
 from .official import strict
 
@@ -71,6 +71,16 @@ def test_a_message_is_a_step() -> None:
     }
 
 
+def test_usage_is_that_of_the_last_step() -> None:
+    """The steps of a run add up to what it used; until it is over, nothing is counted."""
+    usage = {"input_tokens": 7, "cached_tokens": 0, "output_tokens": 5, "reasoning_tokens": 0}
+    items = [call(1), output(1), said("msg_1"), said("msg_2", "incomplete")]
+    steps = read(replace(RUN, usage=usage), items)
+    assert [step.usage.total_tokens for step in steps] == [0, 0, 12]
+    steps = read(replace(RUN, status="in_progress", usage=usage), items)
+    assert [step.usage and step.usage.total_tokens for step in steps] == [0, 0, None]
+
+
 def test_a_row_of_calls_is_one_step() -> None:
     """Calls made together are one step with their outputs; a message or an output ends the row."""
     items = [call(1), call(2), output(1), output(2), call(3), output(3), said("msg_1"), call(4)]
@@ -87,6 +97,68 @@ def test_a_row_of_calls_is_one_step() -> None:
         [("call_4", None)],
     ]
     assert [step.status for step in steps] == ["completed"] * 3 + ["in_progress"]
+
+
+def test_what_lay_between_two_calls_parts_them() -> None:
+    """Also when it is gone from the log: their places tell."""
+    items = [call(1), call(2), call(3)]
+    for item, seq in zip(items, (4, 5, 7), strict=True):
+        item.seq = seq
+    assert [step.id for step in read(RUN, items)] == ["step_1", "step_3"]
+
+
+def hosted(kind: str, **fields: Any) -> Item:
+    return new_item("x_1", {"type": kind, "status": "completed", **fields}, NOW, "TR")
+
+
+def test_a_file_search_is_a_step() -> None:
+    """With how it ranked and what it found; the text of that only when asked for."""
+    found = [{"file_id": "file-1", "filename": "a", "text": "x", "score": 0.5}, {}]
+    ranking = {"ranker": "default_2024_08_21", "score_threshold": 0.2}
+    run = replace(RUN, tools=[{"type": "file_search", "ranking_options": ranking}])
+    item = hosted("file_search_call", queries=["q"], results=found)
+    (step,) = read(run, [item])
+    search = step.step_details.tool_calls[0].file_search
+    assert search.ranking_options.to_dict() == ranking
+    assert [one.content for one in search.results] == [None, None]
+    (shown,) = encode_steps(run, [item], [FOUND])
+    results = strict(RunStep, shown).step_details.tool_calls[0].file_search.results
+    assert [one.content[0].text for one in results] == ["x", ""]
+    (step,) = read(run, [hosted("file_search_call", queries=["q"], results=None)])
+    assert step.step_details.tool_calls[0].file_search.results is None
+
+
+def test_code_is_a_step() -> None:
+    """With what it said; other work of an upstream is none."""
+    logs = [{"type": "logs", "logs": "2"}]
+    code = hosted("code_interpreter_call", container_id="c", code="1 + 1", outputs=logs)
+    work = hosted("web_search_call", action={"type": "search"})
+    thought = hosted("reasoning", summary=[])
+    (step,) = read(RUN, [thought, work, code])
+    shown = step.step_details.tool_calls[0].code_interpreter
+    assert (shown.input, shown.outputs[0].logs) == ("1 + 1", "2")
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("completed", "completed"), ("failed", "failed"), ("incomplete", "cancelled")],
+)
+def test_work_that_did_not_succeed(status: str, shown: str) -> None:
+    """A search that failed is a step that failed, whatever became of the run."""
+    (step,) = read(
+        replace(RUN, status="cancelled"), [hosted("file_search_call", queries=[], status=status)]
+    )
+    assert step.status == shown
+
+
+def test_a_custom_call_is_shown_as_one_of_a_function() -> None:
+    """Its input is the arguments; an answer of parts is the text in them."""
+    called = hosted("custom_tool_call", call_id="c", name="f", input="x")
+    parts = [{"type": "input_text", "text": "4"}, {"type": "input_image", "file_id": "file-1"}]
+    answered = hosted("custom_tool_call_output", call_id="c", output=parts)
+    (step,) = read(RUN, [called, answered])
+    function = step.step_details.tool_calls[0].function
+    assert (function.arguments, function.output, step.status) == ("x", "4", "completed")
 
 
 def test_a_run_that_wrote_nothing_has_no_steps() -> None:

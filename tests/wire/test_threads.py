@@ -112,9 +112,9 @@ def test_changes(body: dict[str, Any], changes: dict[str, Any]) -> None:
             "array_above_max_length",
         ),
         (
-            {"tool_resources": {"file_search": {"vector_stores": [{"file_ids": []}]}}},
+            {"tool_resources": {"file_search": {"vector_stores": [{}], "vector_store_ids": ["v"]}}},
             "tool_resources.file_search.vector_stores",
-            "unsupported_parameter",
+            "invalid_value",
         ),
         ({"tool_resources": {"web": {}}}, "tool_resources.web", "unknown_parameter"),
         ({"messages": None}, "messages", "invalid_type"),

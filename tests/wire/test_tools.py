@@ -15,7 +15,6 @@ from clew.wire.tools import (
     FLAT_TOOL,
     NESTED_CHOICE,
     NESTED_FORMAT,
-    RUN_TOOL,
     flatten_choice,
     flatten_format,
     flatten_tool,
@@ -88,6 +87,16 @@ def test_a_format_in_both_words(nested: Any, flat: Any, shown: Any) -> None:
     assert (flatten_format(nested), nest_format(flat)) == (flat, shown)
 
 
+MAX = "x.file_search.max_num_results"
+
+
+@pytest.mark.parametrize("kind", ["file_search", "code_interpreter"])
+def test_a_hosted_tool_may_be_chosen(kind: str) -> None:
+    """A choice of a hosted tool says nothing but its type, on both faces."""
+    NESTED_CHOICE.check({"type": kind})
+    assert flatten_choice({"type": kind}) == nest_choice({"type": kind}) == {"type": kind}
+
+
 @pytest.mark.parametrize(
     ("spec", "value", "param"),
     [
@@ -97,16 +106,15 @@ def test_a_format_in_both_words(nested: Any, flat: Any, shown: Any) -> None:
         (ASSISTANT_TOOL, {"type": "function", "function": {"name": "a" * 65}}, "x.function.name"),
         (ASSISTANT_TOOL, {"type": "retrieval"}, "x.type"),
         (ASSISTANT_TOOL, {"type": "function", "name": "f", "function": FUNCTION}, "x.name"),
-        (RUN_TOOL, {"type": "code_interpreter"}, "x"),
-        (RUN_TOOL, {"type": "file_search"}, "x"),
+        (ASSISTANT_TOOL, {"type": "file_search", "file_search": {"max_num_results": 51}}, MAX),
         (FLAT_TOOL, {"type": "function"}, "x.name"),
         (FLAT_TOOL, {"type": "function", "function": FUNCTION}, "x.function"),
-        (FLAT_TOOL, {"type": "web_search"}, "x"),
-        (FLAT_TOOL, {"type": "mcp", "server_label": "s"}, "x"),
+        (FLAT_TOOL, {"type": "web_search", "blocked": 1}, "x.blocked"),
+        (FLAT_TOOL, {"type": "mcp"}, "x.server_label"),
         (FLAT_TOOL, {"type": "nonsense"}, "x.type"),
         (NESTED_CHOICE, "sometimes", "x"),
         (NESTED_CHOICE, {"type": "function", "name": "f"}, "x.name"),
-        (NESTED_CHOICE, {"type": "file_search"}, "x"),
+        (NESTED_CHOICE, {"type": "web_search"}, "x.type"),
         (FLAT_CHOICE, NAMED, "x.function"),
         (NESTED_FORMAT, "json", "x"),
         (NESTED_FORMAT, {"type": "json_schema", **SCHEMA}, "x.name"),

@@ -17,13 +17,15 @@ NOW = 1_700_000_000_000
 
 
 def test_the_window_object() -> None:
-    """It says which items, out of which part of which revision, and that tokens are a guess."""
+    """It says which items, out of which part of which revision, and what they cost."""
     items = [message(f"msg_{seq}", "user", "x" * 8, NOW) for seq in (1, 2, 3)]
     for seq, item in enumerate(items, 1):
         item.seq = seq
     seen = window(reversed(items), Policy(last_messages=2))
     body = msgspec.json.decode(
-        msgspec.json.encode(encode_window(seen, Thread("T", NOW, NOW, revision=7, last_seq=3)))
+        msgspec.json.encode(
+            encode_window(seen, Thread("T", NOW, NOW, revision=7, last_seq=3), 12, True)
+        )
     )
     assert [item.pop("id") for item in body["data"]] == ["msg_2", "msg_3"]
     assert {item["role"] for item in body.pop("data")} == {"user"}
@@ -35,8 +37,9 @@ def test_the_window_object() -> None:
         "last_seq": 3,
         "left_out": 0,
         "cut": True,
-        "tokens": seen.tokens,
-        "token_count": "estimate",
+        "compacted_through": None,
+        "tokens": 12,
+        "tokens_exact": True,
     }
 
 

@@ -26,7 +26,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--store", metavar="URL", help="sqlite:///clew.db or postgresql://…")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to listen on (8787); 0 picks a free one")
-    serve.add_argument("--upstream", metavar="URL", help="an OpenAI-compatible model server")
+    serve.add_argument("--upstream", metavar="URL", help="a model server")
+    serve.add_argument(
+        "--upstream-kind", metavar="KIND", help="openai-compatible, openai-responses or anthropic"
+    )
     serve.add_argument("--script", metavar="FILE", help="rules for the scripted model")
     serve.add_argument("--config", metavar="FILE", help="settings file (clew.toml)")
     serve.set_defaults(verb=_serve)
@@ -46,6 +49,7 @@ def _serve(options: argparse.Namespace) -> int:
         "host": options.host,
         "port": options.port,
         "upstream_url": options.upstream,
+        "upstream_kind": options.upstream_kind,
         "script": options.script,
     }
     return serve(load_config(flags, environment(), options.config))

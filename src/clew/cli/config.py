@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from clew.core.errors import BadRequest
+from clew.providers.catalog import Kind, UpstreamSettings
 
 DEFAULT_FILE = "clew.toml"
 
@@ -23,7 +24,10 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8787
     upstream_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]")] | None = None
     upstream_key: str | None = None
+    upstream_kind: Kind = "openai-compatible"
+    upstreams: list[UpstreamSettings] = []
     script: str | None = None
+    run_expires_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 600
 
 
 def load_config(
@@ -37,12 +41,21 @@ def load_config(
     for name in Config.__struct_fields__:
         value = environment.get(f"CLEW_{name.upper()}")
         if value:
-            settings[name] = value
+            settings[name] = _listed(name, value) if name == "upstreams" else value
     settings |= {name: value for name, value in flags.items() if value is not None}
     try:
         return msgspec.convert(settings, Config, strict=False)
     except msgspec.ValidationError as error:
         raise BadRequest(f"Bad configuration: {error}", None, "invalid_configuration") from None
+
+
+def _listed(name: str, value: str) -> object:
+    """A setting that is a list, as JSON."""
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        message = f"Bad configuration: CLEW_{name.upper()} is not JSON: {error}"
+        raise BadRequest(message, None, "invalid_configuration") from None
 
 
 def environment() -> Mapping[str, str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,20 +17,32 @@ from clew.cli.config import Config
 from clew.core.errors import ClewError
 from clew.embedded import running
 from clew.providers.catalog import Catalog
-from clew.server.protocol import Protocol
+from clew.server import logs
+from clew.server.http import BODY_MAX
+from clew.server.protocol import Protocol, SocketProtocol
 
 DRAIN_S = 15
-"""How long requests that are under way may take once SIGTERM came."""
+"""How long requests that are under way may take once SIGTERM came: longer than runs may."""
 
 SWITCH_INTERVAL_S = 0.00002
 """How long the event loop may keep the interpreter from the committer thread (measured: +7 %)."""
 
 
-class Server(uvicorn.Server):
-    """Says when it is ready, and ends with status 0 on SIGTERM and SIGINT."""
+async def _nothing() -> None:
+    """There is nothing under way to be finished."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+
+class Server(uvicorn.Server):
+    """Says when it is ready, and ends with status 0 on SIGTERM and SIGINT, after `drain`."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        drain: Callable[[], Coroutine[Any, Any, None]] = _nothing,
+    ) -> None:
         super().__init__(config)
+        self._drain = drain
         host, port = listener.getsockname()[:2]
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -39,6 +50,12 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print(f"clew listening on {self._url}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """A run that takes too long fails while its followers are there, so that they are told."""
+        draining = asyncio.create_task(self._drain())
+        await super().shutdown(sockets)
+        await draining
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,18 +68,25 @@ class Server(uvicorn.Server):
 def serve(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
     _check_address(config.host)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.to_stderr()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(config))
     return 0
 
 
 async def _serve(config: Config) -> None:
-    catalog = Catalog(config.upstream_url, config.upstream_key, config.script)
+    catalog = Catalog(
+        config.upstream_url,
+        config.upstream_key,
+        config.script,
+        upstream_kind=config.upstream_kind,
+        upstreams=config.upstreams,
+    )
     listener = listen(config.host, config.port)
-    async with running(config.store, catalog) as app:
+    async with running(config.store, catalog, config.run_expires_s) as app:
         tune()
-        await Server(settings(app), listener).serve([listener])
+        drain = app.server.executor.drain
+        await Server(settings(app), listener, drain).serve([listener])
 
 
 def tune() -> None:
@@ -75,6 +99,8 @@ def settings(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
+        ws=SocketProtocol,
+        ws_max_size=BODY_MAX,
         lifespan="off",
         log_config=None,
         log_level="warning",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clew.core.assistants import Assistant
 from clew.server.http import Answer, Request, Route, Server, encode
+from clew.server.tool_resources import with_store
 from clew.wire import assistants
 from clew.wire.fields import encode_page, page_of
 
@@ -12,7 +13,10 @@ async def create_assistant(server: Server, request: Request) -> Answer:
     now = server.now()
     assistant = assistants.decode_assistant(request.json(), now)
     once = request.once(now, _encode)
-    made = await server.store.create_assistant(request.project, assistant, once=once)
+    asked = assistant.settings["tool_resources"]
+    async with with_store(server, request.project, asked) as resources:
+        assistant.settings["tool_resources"] = resources
+        made = await server.store.create_assistant(request.project, assistant, once=once)
     return Answer(_encode(made))
 
 

@@ -49,9 +49,9 @@ async def delete_conversation(server: Server, request: Request) -> Answer:
 
 async def create_items(server: Server, request: Request) -> Answer:
     now = server.now()
-    request.query()
+    include = request.query().get("include", ())
     added = items.items_of(request.body()["items"], now)
-    encoded = items.encode_items(added, False)
+    encoded = items.encode_items(added, False, include)
     revision, _ = await server.store.append_items(
         request.project,
         request.key("thread"),
@@ -64,15 +64,17 @@ async def create_items(server: Server, request: Request) -> Answer:
 
 
 async def list_items(server: Server, request: Request) -> Answer:
-    page = page_of(request.query())
+    query = request.query()
+    page = page_of(query)
     found, more = await server.store.list_items(request.project, request.key("thread"), page)
-    return Answer(items.encode_items(found, more))
+    return Answer(items.encode_items(found, more, query.get("include", ())))
 
 
 async def get_item(server: Server, request: Request) -> Answer:
-    request.query()
+    include = request.query().get("include", ())
     key, id = request.key("thread"), request.id("item", 1)
-    return Answer(items.encode_item(await server.store.get_item(request.project, key, id)))
+    item = await server.store.get_item(request.project, key, id)
+    return Answer(items.encode_item(item, include))
 
 
 async def delete_item(server: Server, request: Request) -> Answer:

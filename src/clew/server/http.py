@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,15 +15,22 @@ import msgspec
 from clew.core.errors import BadRequest, ClewError
 from clew.core.ids import is_id, key_of, random_part
 from clew.executor.executor import Executor
+from clew.server.logs import request_id
 from clew.store.once import Once
 from clew.store.store import Store
 from clew.wire.checks import Record
-from clew.wire.errors import Act, Face, not_found
+from clew.wire.errors import Act, Face, not_found, not_found_param
 from clew.wire.queries import decode_query
 from clew.wire.refusals import shown
 
 BODY_MAX = 32 * 1024 * 1024
 """Bytes of a request body: 10,485,760 characters of input fit, in any script."""
+
+BODY_TIMEOUT_S = 60.0
+"""How long a client may take to send its request body, or the next piece of a streamed one."""
+
+BODY_BYTES_PER_S_MIN = 1_024
+"""How slowly a streamed body may come; the first minute is free."""
 
 DEFAULT_PROJECT = "proj_default"
 KEY_MAX = 255
@@ -48,25 +57,43 @@ class Answer(msgspec.Struct):
     type: bytes = b"application/json"
 
 
+EVENTS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+"""The headers of server-sent events."""
+
+
 class Stream(msgspec.Struct):
-    """Server-sent events, sent as they come."""
+    """A body sent as it comes: events, or what `headers` say."""
 
     chunks: AsyncIterator[bytes]
+    headers: Sequence[tuple[bytes, bytes]] = EVENTS
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete."""
 
 
 class Server(msgspec.Struct):
-    """What handlers work with. `now` is the clock, in milliseconds since 1970."""
+    """What handlers work with. `now` is the clock, in milliseconds since 1970; `answers` counts
+    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`."""
 
     store: Store
     executor: Executor
     now: Callable[[], int]
     routes: Sequence[Route]
+    wake_indexer: Callable[[], None]
+    answers: Counter[int] = msgspec.field(default_factory=Counter)
 
 
 class Route(msgspec.Struct, frozen=True):
     """One line of the route table: a method, a path, and what answers it.
 
-    `face` chooses the words of errors; `body` and `query` are what the request may hold.
+    `face` chooses the words of errors; `body` and `query` are what the request may hold. With
+    `tail` the last parameter is all the rest of the path, slashes and all. What `takes` its body as
+    a "stream" reads it itself, by `Request.chunks`, and limits it.
     """
 
     method: str
@@ -77,12 +104,14 @@ class Route(msgspec.Struct, frozen=True):
     body: Record | None = None
     query: Record | None = None
     act: Act = "append"
+    takes: Literal["json", "stream"] = "json"
+    tail: bool = False
 
 
 class Request:
     """What came in: path parameters, query, headers and body, decoded when asked for."""
 
-    __slots__ = ("_headers", "params", "project", "query_string", "raw_body", "route")
+    __slots__ = ("_headers", "_receive", "params", "project", "query_string", "raw_body", "route")
 
     def __init__(
         self,
@@ -91,12 +120,41 @@ class Request:
         headers: Iterable[tuple[bytes, bytes]],
         query_string: bytes,
         raw_body: bytes,
+        receive: Callable[[], Awaitable[Mapping[str, Any]]],
     ) -> None:
         self.route, self.params, self.raw_body = route, params, raw_body
+        self._receive = receive
         self.query_string, self._headers = query_string, dict(headers)
+        check_origin(self._headers)
         self.project = self.header(b"openai-project") or DEFAULT_PROJECT
         if self.project != DEFAULT_PROJECT and not is_id(self.project):
             raise BadRequest("That is no id of a project.", "OpenAI-Project", "invalid_value")
+
+    async def left(self) -> None:
+        """Wait until the client is gone; for ever, where nobody can tell."""
+        message = await self._receive()
+        if message["type"] != "http.disconnect":
+            await asyncio.Event().wait()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body of a route that takes a stream, as it comes; no more is read than is asked for.
+
+        Raises Disconnected when the client goes away before its end.
+        """
+        more, now, received = True, asyncio.get_running_loop().time, 0
+        begun = now()
+        while more:
+            behind = begun + received / BODY_BYTES_PER_S_MIN
+            try:
+                async with asyncio.timeout_at(min(now(), behind) + BODY_TIMEOUT_S):
+                    message = await self._receive()
+            except TimeoutError:
+                raise too_slow() from None
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            more = bool(message.get("more_body"))
+            received += len(message.get("body", b""))
+            yield message.get("body", b"")
 
     def header(self, name: bytes) -> str | None:
         value = self._headers.get(name)
@@ -137,7 +195,8 @@ class Request:
         id = self.params[place]
         key = key_of(noun, id)
         if key is None:
-            raise ClewError("not_found", not_found(noun, shown(id), self.route.face))
+            words = not_found(noun, shown(id), self.route.face)
+            raise ClewError("not_found", words, not_found_param(noun))
         return key
 
     def id(self, noun: str, place: int) -> str:
@@ -148,9 +207,14 @@ class Request:
         return id
 
     def once(
-        self, now_ms: int, answer: Callable[[Any], bytes], *, project_wide: bool = False
+        self,
+        now_ms: int,
+        answer: Callable[[Any], bytes],
+        *,
+        project_wide: bool = False,
+        body: bytes | None = None,
     ) -> Once | None:
-        """The request's `Idempotency-Key`, if it has one."""
+        """The request's `Idempotency-Key`, if it has one. `body` stands for a streamed body."""
         key = self.header(b"idempotency-key")
         if key is None:
             return None
@@ -159,7 +223,7 @@ class Request:
                 f"An Idempotency-Key has 1 to {KEY_MAX} characters.", "Idempotency-Key"
             )
         act = f"{self.route.method} {self.route.path} {self.params}".encode()
-        fingerprint = hashlib.sha256(act + self.raw_body).hexdigest()
+        fingerprint = hashlib.sha256(act + (self.raw_body if body is None else body)).hexdigest()
         return Once(key, fingerprint, now_ms, answer, project_wide)
 
     def if_revision(self) -> int | None:
@@ -176,8 +240,34 @@ class Request:
 _NO_QUERY = Record({})
 
 
-def new_request_id() -> bytes:
-    return b"req_" + random_part().encode()
+def check_origin(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse pages of other sites: a browser lets any page open a WebSocket to any address, and
+    post forms and text there. Where a proxy has changed the host, the browser still says whether
+    the page is of this site."""
+    origin = headers.get(b"origin")
+    if origin is None or headers.get(b"sec-fetch-site") == b"same-origin":
+        return
+    if origin.partition(b"://")[2] != headers.get(b"host"):
+        message = "A page of another origin may not ask this."
+        raise ClewError("unauthorized", message, "Origin", "wrong_origin")
+
+
+def new_request_id() -> str:
+    return "req_" + random_part()
+
+
+def unsupported_media(header: str, value: bytes) -> ClewError:
+    message = f"Unsupported {header}: '{value.decode('latin-1')}'. This method takes JSON."
+    return ClewError("unsupported_media", message, None, "unsupported_media_type")
+
+
+def internal_error() -> ClewError:
+    said = f"The server had an error. It has been logged with request id {request_id.get()}."
+    return ClewError("internal", said)
+
+
+def too_slow() -> ClewError:
+    return ClewError("too_slow", "The request body did not arrive in time.", None, "timeout")
 
 
 def too_large() -> ClewError:

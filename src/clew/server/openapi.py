@@ -39,6 +39,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {"200": {"description": "OK"}, "default": {"description": "OpenAI's error"}},
     }
     if route.body is not None:
-        content = {"application/json": {"schema": route.body.schema()}}
+        media = "multipart/form-data" if route.takes == "stream" else "application/json"
+        content = {media: {"schema": route.body.schema()}}
         operation["requestBody"] = {"content": content}
     return operation

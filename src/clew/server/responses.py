@@ -5,206 +5,228 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from clew.core.errors import BadRequest, ClewError, NotFound, Replayed
-from clew.core.events import ItemEnded
-from clew.core.ids import key_of, new_key, new_run_key, thread_of_run
-from clew.core.items import CALLS, OUTPUTS, Item, call_id, unanswered
+from clew.core.errors import BadRequest, IllegalMove, NotFound, Replayed
+from clew.core.ids import key_of, new_item_id, new_key, random_part, thread_of_run
+from clew.core.items import Item, new_item
 from clew.core.runs import Run
-from clew.core.threads import Thread
+from clew.core.threads import Receipt
 from clew.executor.live import Live
+from clew.executor.relay import compaction
 from clew.executor.unstored import Unstored
+from clew.executor.windows import read_window
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
+from clew.server.places import begin, check_references, find_run, place_of, reference
 from clew.server.runs import recall, run_items, tell
-from clew.wire import items, responses
-from clew.wire.checks import Flag, Record
+from clew.wire import response_requests as requests
+from clew.wire import responses, threads
+from clew.wire.errors import Face
+from clew.wire.fields import page_of
 from clew.wire.response_events import ResponseStream
 
-TAIL = 256
-"""How far back a function call may stand that a request answers."""
-
-
-class Place(msgspec.Struct):
-    """Where a response goes: a thread as it stands, or (`is_new`) as it will be made.
-
-    `at_seq` is where the response's history ends; None in a conversation, whatever it ends with.
-    """
-
-    thread: Thread
-    is_new: bool = False
-    at_seq: int | None = None
+TOO_LONG = "context_length_exceeded"
 
 
 async def create_response(server: Server, request: Request) -> Answer | Stream:
-    now, body = server.now(), request.body()
-    input = responses.decode_input(body, now)
-    place = await _place(server, request, body, now)
-    await _check_calls(server, request, place, input)
-    key = new_run_key(place.thread.key, now)
-    chain = body.get("conversation") is None
-    run = responses.decode_response(body, place.thread.key, key, now, chain=chain)
-    if body.get("store") is False:
-        history = None if place.is_new else server.store
-        last_seq = place.thread.last_seq if place.at_seq is None else place.at_seq
-        log = Unstored(run, input, history, last_seq)
-        return await _started(server.executor.start(request.project, run, log), body)
+    request.query()
+    body = request.body()
     try:
-        made = await _create_run(server, request, run, input, place, now)
+        begun = await begin(server, request, body)
     except Replayed as replayed:
         return await _again(server, request, replayed, body)
-    return await _started(server.executor.start(request.project, made), body)
+    return await _told(begun.live, body)
 
 
-async def get_response(server: Server, request: Request) -> Answer:
-    run = await _find(server, request.project, request.id("run", 0))
-    if request.query().get("stream"):
-        raise BadRequest(
-            "This response cannot be streamed because it was not created with background=true.",
-            "stream",
-        )
-    return _answer(run, await run_items(server, request.project, run))
+async def get_response(server: Server, request: Request) -> Answer | Stream:
+    query = request.query()
+    requests.check_read(query)
+    run = await _find(server, request)
+    if query.get("stream"):
+        return await _replay(server, request, run, query)
+    output = await run_items(server, request.project, run)
+    return _answer(run, output, query.get("include"))
 
 
-async def _place(server: Server, request: Request, body: dict[str, Any], now: int) -> Place:
-    conversation, previous = responses.conversation_id(body), body.get("previous_response_id")
-    if conversation and previous:
-        raise BadRequest(
-            "Mutually exclusive parameters: ''. Ensure you are only providing one of: "
-            "'previous_response_id' or 'conversation'.",
-            None,
-            "mutually_exclusive_parameters",
-        )
-    if conversation:
-        key = key_of("thread", conversation) or conversation
-        return Place(await server.store.get_thread(request.project, key))
-    if previous:
-        return await _after(server, request, previous)
-    if body.get("input") is None:
-        raise BadRequest(
-            "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be "
-            "provided.",
-            None,
-            "missing_required_parameter",
-        )
-    return Place(Thread(new_key(now), now, now, chain=True), is_new=True)
-
-
-async def _after(server: Server, request: Request, previous: str) -> Place:
-    """The place right after a response: its own chain, which may have gone on since."""
-    try:
-        run = await _find(server, request.project, previous)
-    except NotFound:
-        raise BadRequest(
-            f"Previous response with id '{previous}' not found.",
-            "previous_response_id",
-            "previous_response_not_found",
-        ) from None
-    if not run.is_terminal:
-        message = f"Previous response with id '{previous}' is still in progress."
-        raise BadRequest(message, "previous_response_id", "previous_response_in_progress")
-    thread = await server.store.get_thread(request.project, run.thread)
-    return Place(thread, at_seq=run.last_seq)
-
-
-async def _create_run(
-    server: Server, request: Request, run: Run, input: list[Item], place: Place, now: int
-) -> Run:
-    """Store the run where it goes. A chain that has gone on, or a conversation, is forked."""
-    once = request.once(now, _reference, project_wide=True)
-    project, thread = request.project, place.thread
-    if place.is_new:
-        return await server.store.create_run(project, run, input, thread=thread, once=once)
-    if place.at_seq is None:
-        revision = request.if_revision()
-        return await server.store.create_run(project, run, input, if_revision=revision, once=once)
-    if thread.chain and thread.last_seq == place.at_seq and thread.active_run is None:
-        try:
-            return await server.store.create_run(
-                project, run, input, if_last_seq=place.at_seq, once=once
-            )
-        except ClewError as error:
-            if error.code not in ("conflict", "busy"):
-                raise
-    key = new_key(now)
-    fork = Thread(key, now, now, chain=True, parent=thread.key, parent_seq=place.at_seq)
-    moved = msgspec.structs.replace(run, key=new_run_key(key, now), thread=key)
-    return await server.store.create_run(project, moved, input, thread=fork, once=once)
-
-
-async def _check_calls(server: Server, request: Request, place: Place, input: list[Item]) -> None:
-    """Refuse, before any token is spent, calls without outputs and outputs without calls."""
-    tail: list[Item] = []
-    if not place.is_new:
-        below = (place.thread.last_seq if place.at_seq is None else place.at_seq) + 1
-        tail = await server.store.read_items(
-            request.project, place.thread.key, below=below, limit=TAIL
-        )
-    calls = {call_id(item) for item in [*tail, *input] if item.kind in CALLS}
-    for item in input:
-        if item.kind in OUTPUTS and call_id(item) not in calls:
-            message = f"No tool call found for function call output with call_id {call_id(item)}."
-            raise BadRequest(message, "input")
-    for open_call in unanswered([*reversed(tail), *input]):
-        raise BadRequest(f"No tool output found for function call {open_call}.", "input")
-
-
-async def _find(server: Server, project: str, id: str) -> Run:
+async def delete_response(server: Server, request: Request) -> Answer:
+    """Erase a run and, where it made its own chain, what was said in it."""
+    request.query()
+    now, id = server.now(), request.id("run", 0)
     key = key_of("run", id) or id
     thread = thread_of_run(key)
     if thread is None:
         raise NotFound("run", id)
+
+    def answer(receipt: Receipt) -> bytes:
+        done = responses.encode_deleted(id)
+        return encode(done | {"clew": {"receipt": threads.encode_receipt(receipt)}})
+
+    receipt = Receipt(f"rcpt_{new_key(now)}", thread, now, 0, 0)
+    once = request.once(now, answer)
     try:
-        return await server.store.get_run(project, thread, key)
+        receipt = await server.store.erase_run(request.project, thread, key, receipt, once=once)
     except NotFound:
         raise NotFound("run", id) from None
+    server.executor.let_go(key)
+    return Answer(answer(receipt))
 
 
-async def _started(live: Live, body: dict[str, Any]) -> Answer | Stream:
-    if body.get("stream"):
-        return Stream(tell(live, ResponseStream()))
-    async for _ in live.follow():
+async def cancel_response(server: Server, request: Request) -> Answer:
+    """Cancel a background response; once it is cancelled, again and again to no further effect."""
+    request.query()
+    project, run = request.project, await _find(server, request)
+    if not run.settings.get("background"):
+        raise BadRequest("Cannot cancel a synchronous response.")
+    once = request.once(server.now(), reference)
+    if once is not None and run.is_terminal:
+        # Only the store knows whether this is the retry of what ended it.
+        run = replace(run, status="in_progress")
+    try:
+        await server.executor.cancel(project, run, once)
+    except Replayed:
         pass
+    except IllegalMove as refused:
+        if refused.run_status not in ("cancelling", "cancelled"):
+            raise
+    live = server.executor.following(run.key)
+    if live is not None:
+        await _end(live)
+    ended = await _find(server, request)
+    return _answer(ended, await run_items(server, project, ended))
+
+
+async def list_input_items(server: Server, request: Request) -> Answer:
+    """What a response was made from: the history before it, then its own input."""
+    query = request.query()
+    run = await _find(server, request)
+    found, more = await server.store.list_items(
+        request.project, run.thread, page_of(query), upto=run.input_seq
+    )
+    return Answer(responses.encode_input_items(found, more, query.get("include", ())))
+
+
+async def count_input_tokens(server: Server, request: Request) -> Answer:
+    """How many tokens a response would be made from."""
+    request.query()
+    body = request.body()
+    requests.check_count(body)
+    run, seen = await _seen(server, request, body | {"model": body.get("model") or ""})
+    return Answer(encode(responses.encode_count(await server.executor.count_input(run, seen))))
+
+
+async def compact(server: Server, request: Request) -> Answer:
+    """Items to go on with in place of a history. Nothing is stored, and nothing goes away."""
+    request.query()
+    body, now = request.body(), server.now()
+    requests.check_compact(body)
+    run, seen = await _seen(server, request, body)
+    server.executor.check(run)
+    made, finish = await compaction(server.executor, run, seen)
+    output = [
+        new_item(new_item_id(data.get("role", data["type"]), now), data, now) for data in made
+    ]
+    usage = {
+        "input_tokens": finish.tokens_in or 0,
+        "cached_tokens": finish.tokens_cached,
+        "output_tokens": finish.tokens_out or 0,
+        "reasoning_tokens": finish.tokens_reasoning,
+    }
+    return Answer(encode(responses.encode_compaction(new_key(now), now, output, usage)))
+
+
+async def _seen(server: Server, request: Request, body: dict[str, Any]) -> tuple[Run, list[Item]]:
+    """What a model would see that was asked this, and the run that would ask it."""
+    now = server.now()
+    place = await place_of(server, request.project, body, now)
+    await check_references(server, request.project, place, body)
+    run = responses.decode_response(body, place.thread.key, "", now, chain=True)
+    input = requests.decode_input(body, now)
+    log = Unstored(run, input, None if place.is_new else server.store, place.end)
+    foreign = server.executor.provider_of(run.model).abilities.compacts
+    window = await read_window(log, request.project, run.thread, foreign=foreign)
+    return run, window.items
+
+
+async def _find(server: Server, request: Request) -> Run:
+    return await find_run(server, request.project, request.id("run", 0))
+
+
+async def _replay(server: Server, request: Request, run: Run, query: dict[str, Any]) -> Stream:
+    if not (run.settings.get("background") and run.settings.get("stream")):
+        raise BadRequest(
+            "This response cannot be streamed because it was not created with background=true.",
+            "stream",
+        )
+    live = await recall(server, request.project, run.key, run)
+    padding = random_part if query.get("include_obfuscation") else None
+    after = query.get("starting_after", -1)
+    return Stream(tell(live, ResponseStream(after, query.get("include"), padding)))
+
+
+async def _told(live: Live, body: dict[str, Any]) -> Answer | Stream:
+    """The answer to a request that began a response, as it asks to be told."""
+    if body.get("stream"):
+        options = body.get("stream_options") or {}
+        padding = random_part if options.get("include_obfuscation") else None
+        return Stream(tell(live, ResponseStream(padding=padding)))
+    if body.get("background"):
+        return _answer(live.run, live.items)
+    await _end(live)
     if not live.run.is_terminal:
         raise NotFound("run", f"resp_{live.run.key}")  # erased meanwhile
-    items = [event.item for event in live.events if isinstance(event, ItemEnded)]
-    return _answer(live.run, items)
+    error = live.run.error or {}
+    if error.get("code") == TOO_LONG:
+        # A response has no such code, and it is what clients look for in a refusal.
+        raise BadRequest(error["message"], "input", TOO_LONG)
+    return _answer(live.run, live.items)
 
 
 async def _again(
     server: Server, request: Request, replayed: Replayed, body: dict[str, Any]
 ) -> Answer | Stream:
     """A retry: the answer of the run that the first request began."""
-    run = await _find(server, request.project, msgspec.json.decode(replayed.answer)["id"])
-    return await _started(await recall(server, request.project, run.key, run), body)
+    id = msgspec.json.decode(replayed.answer)["id"]
+    run = await find_run(server, request.project, id)
+    return await _told(await recall(server, request.project, run.key, run), body)
 
 
-def _reference(run: Run) -> bytes:
-    """What is recorded for a retry: the answer itself is in the log."""
-    return encode({"id": f"resp_{run.key}"})
+async def _end(live: Live) -> None:
+    async for _ in live.follow():
+        pass
 
 
-def _answer(run: Run, output: list[Item]) -> Answer:
-    return Answer(encode(responses.encode_response(run, output)))
+def _answer(run: Run, output: list[Item], include: list[str] | None = None) -> Answer:
+    return Answer(encode(responses.encode_response(run, output, include)))
 
 
 _ALL = "/v1/responses"
-_GET = Record({"include": items.READ.fields["include"], "stream": Flag()})
+_ONE = f"{_ALL}/{{response_id}}"
+_F: Face = "conversations"
+_Q = requests.QUERY
+CREATE = Route(
+    "POST", _ALL, create_response, _F, "Create a response", requests.CREATE, _Q, act="run"
+)
 ROUTES = [
-    Route(
-        "POST",
-        _ALL,
-        create_response,
-        "conversations",
-        "Create a response",
-        responses.CREATE,
-        act="run",
-    ),
+    CREATE,
+    Route("GET", _ONE, get_response, _F, "Retrieve a response", query=requests.GET),
+    Route("DELETE", _ONE, delete_response, _F, "Erase a response", query=_Q),
+    Route("POST", f"{_ONE}/cancel", cancel_response, _F, "Cancel a background response", query=_Q),
     Route(
         "GET",
-        f"{_ALL}/{{response_id}}",
-        get_response,
-        "conversations",
-        "Retrieve a response",
-        query=_GET,
+        f"{_ONE}/input_items",
+        list_input_items,
+        _F,
+        "List what a response was made from",
+        query=requests.INPUT_ITEMS,
     ),
+    Route(
+        "POST",
+        f"{_ALL}/input_tokens",
+        count_input_tokens,
+        _F,
+        "Count the tokens of an input",
+        requests.COUNT,
+        _Q,
+    ),
+    Route("POST", f"{_ALL}/compact", compact, _F, "Compact a history", requests.COMPACT, _Q),
 ]

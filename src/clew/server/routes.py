@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clew.server import assistants, conversations, messages, responses, runs, system, threads
+from clew.server import (
+    assistants,
+    catalog,
+    chatkit,
+    completions,
+    conversations,
+    file_batches,
+    files,
+    messages,
+    metrics,
+    responses,
+    runs,
+    store_files,
+    system,
+    threads,
+    uploads,
+    vector_stores,
+)
 from clew.server.http import Route
 
 ROUTES: list[Route] = [
@@ -14,19 +31,29 @@ ROUTES: list[Route] = [
     *assistants.ROUTES,
     *runs.ROUTES,
     *responses.ROUTES,
+    *completions.ROUTES,
+    *catalog.ROUTES,
+    *chatkit.ROUTES,
+    *files.ROUTES,
+    *uploads.ROUTES,
+    *vector_stores.ROUTES,
+    *store_files.ROUTES,
+    *file_batches.ROUTES,
     *system.ROUTES,
+    *metrics.ROUTES,
 ]
 
 
 class Node:
     """A place in the tree of paths: what may follow, and which methods end here."""
 
-    __slots__ = ("any", "methods", "names")
+    __slots__ = ("any", "methods", "names", "tail")
 
     def __init__(self) -> None:
         self.names: dict[str, Node] = {}
         self.any: Node | None = None
         self.methods: dict[str, Route] = {}
+        self.tail = False
 
 
 def tree(routes: Iterable[Route]) -> Node:
@@ -40,18 +67,23 @@ def tree(routes: Iterable[Route]) -> Node:
             else:
                 node = node.names.setdefault(part, Node())
         node.methods[route.method] = route
+        node.tail |= route.tail
     return root
 
 
 def find(root: Node, path: str) -> tuple[Node | None, list[str]]:
     """The node of a path and the values of its parameters."""
-    node, params = root, []
-    for part in path.split("/")[1:]:
+    node: Node = root
+    params: list[str] = []
+    parts = path.split("/")[1:]
+    for place, part in enumerate(parts):
         named = node.names.get(part)
         if named is not None:
             node = named
         elif node.any is not None and part:
             node = node.any
+            if node.tail:
+                return node, [*params, "/".join(parts[place:])]
             params.append(part)
         else:
             return None, params

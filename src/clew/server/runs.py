@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any, Protocol
 
 import msgspec
@@ -14,13 +14,19 @@ from clew.core.ids import key_of, new_item_id, new_run_key
 from clew.core.items import Item, new_item, unanswered
 from clew.core.paging import LIMIT_MAX, Page
 from clew.core.runs import Run, move
+from clew.core.threads import Thread
 from clew.executor.live import Live
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
+from clew.server.tool_resources import with_store
 from clew.store.store import Moved
 from clew.wire import messages, runs, steps, threads
 from clew.wire.errors import Face
 from clew.wire.fields import encode_page, page_of
 from clew.wire.run_events import RunStream
+from clew.wire.tool_resources import THREAD_STORE_DAYS
+
+_MADE_WITH_RUN = 2
+"""The revision of a thread when it was made together with a run."""
 
 _POLL_AFTER = (b"openai-poll-after-ms", b"200")
 """How soon the official client's polling helpers look again; without it, after a second."""
@@ -32,10 +38,10 @@ class Encoder(Protocol):
 
 async def create_run(server: Server, request: Request) -> Answer | Stream:
     now, thread = server.now(), request.key("thread")
-    request.query()
+    include = request.query().get("include", ())
     body = request.body()
     assistant = await _assistant(server, request, body)
-    run = runs.decode_run(body, assistant, thread, new_run_key(thread, now), now)
+    run = _decode(server, body, assistant, thread, now)
     items = messages.items_of(body.get("additional_messages") or (), now)
     once = request.once(now, _encode)
     try:
@@ -43,8 +49,8 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
             request.project, run, items, if_revision=request.if_revision(), once=once
         )
     except Replayed as replayed:
-        return await _again(server, request, replayed, body)
-    return _started(server, request, made, body, RunStream())
+        return await _again(server, request, replayed, body, include=include)
+    return _started(server, request, made, body, RunStream(include=include))
 
 
 async def create_thread_and_run(server: Server, request: Request) -> Answer | Stream:
@@ -54,14 +60,28 @@ async def create_thread_and_run(server: Server, request: Request) -> Answer | St
     thread, items = threads.decode_thread(body.get("thread") or {}, now, ("thread",))
     if body.get("tool_resources"):
         thread.tool_resources = body["tool_resources"]
-    run = runs.decode_run(body, assistant, thread.key, new_run_key(thread.key, now), now)
+    run = _decode(server, body, assistant, thread.key, now)
     once = request.once(now, _encode)
+    asked = thread.tool_resources
     try:
-        made = await server.store.create_run(request.project, run, items, thread=thread, once=once)
+        async with with_store(server, request.project, asked, THREAD_STORE_DAYS) as resources:
+            thread.tool_resources = resources
+            args = request.project, run, items
+            made = await server.store.create_run(*args, thread=thread, once=once)
     except Replayed as replayed:
         return await _again(server, request, replayed, body, with_thread=True)
     stored = await server.store.get_thread(request.project, thread.key)
     return _started(server, request, made, body, RunStream(stored))
+
+
+def _decode(
+    server: Server, body: dict[str, Any], assistant: Assistant, thread: str, now: int
+) -> Run:
+    """The run a request asks for. What its model cannot do is refused before anything is stored."""
+    key, patience_ms = new_run_key(thread, now), server.executor.run_expires_ms
+    run = runs.decode_run(body, assistant, thread, key, now, patience_ms)
+    server.executor.check(run)
+    return run
 
 
 async def get_run(server: Server, request: Request) -> Answer:
@@ -75,7 +95,8 @@ async def list_runs(server: Server, request: Request) -> Answer:
     found, more = await server.store.list_runs(request.project, request.key("thread"), page)
     current = [await _current(server, request.project, run) for run in found]
     shown = [await _shown(server, request, run) for run in current]
-    return Answer(encode(encode_page(shown, more)))
+    headers = [] if all(run.is_terminal for run in current) else [_POLL_AFTER]
+    return Answer(encode(encode_page(shown, more)), headers=headers)
 
 
 async def update_run(server: Server, request: Request) -> Answer:
@@ -130,18 +151,20 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
 
 
 async def list_steps(server: Server, request: Request) -> Answer:
-    page = page_of(request.query())
+    query = request.query()
+    page, include = page_of(query), query.get("include", ())
     run = await find_run(server, request)
-    all_steps = steps.encode_steps(run, await run_items(server, request.project, run))
+    all_steps = steps.encode_steps(run, await run_items(server, request.project, run), include)
     found, more = _page(all_steps, page)
     return Answer(encode(encode_page(found, more)))
 
 
 async def get_step(server: Server, request: Request) -> Answer:
-    request.query()
+    include = request.query().get("include", ())
     id = request.id("step", 2)
     run = await find_run(server, request)
-    for step in steps.encode_steps(run, await run_items(server, request.project, run)):
+    items = await run_items(server, request.project, run)
+    for step in steps.encode_steps(run, items, include):
         if step["id"] == id:
             return Answer(encode(step))
     raise NotFound("step", id)
@@ -170,9 +193,8 @@ async def find_run(server: Server, request: Request) -> Run:
 
 
 async def recall(server: Server, project: str, key: str, run: Run) -> Live:
-    """What happened in a run: as it happens, or told again from the log."""
-    live = server.executor.following(key)
-    return live or Live.told(run, await run_items(server, project, run))
+    """What happened in a run: as it happens, or told again."""
+    return server.executor.recall(project, run)
 
 
 async def tell(live: Live, encoder: Encoder) -> AsyncIterator[bytes]:
@@ -192,7 +214,7 @@ def _started(
 
 async def _current(server: Server, project: str, run: Run) -> Run:
     """The run, expired if its time is over and nobody here works on it."""
-    if run.is_terminal or run.expires_at > server.now() or server.executor.following(run.key):
+    if not run.is_abandoned(server.now()) or server.executor.following(run.key):
         return run
     return await server.executor.expire(project, run)
 
@@ -204,13 +226,28 @@ async def _again(
     body: dict[str, Any],
     *,
     with_thread: bool = False,
+    include: Collection[str] = (),
 ) -> Answer | Stream:
     """A retry: the first answer, or the stream of the run it began."""
     if not body.get("stream"):
         raise replayed
-    run = await _first_run(server, request, replayed)
-    made = await server.store.get_thread(request.project, run.thread) if with_thread else None
-    return Stream(tell(await recall(server, request.project, run.key, run), RunStream(made)))
+    run, made = await _first_run(server, request, replayed), None
+    if with_thread:
+        stands = await server.store.get_thread(request.project, run.thread)
+        made = _as_made(stands, run)
+    live = server.executor.recall(request.project, run)
+    return Stream(tell(live, RunStream(made, include=include)))
+
+
+def _as_made(thread: Thread, run: Run) -> Thread:
+    """The thread at the moment it was made with its first run."""
+    return msgspec.structs.replace(
+        thread,
+        revision=_MADE_WITH_RUN,
+        last_seq=run.input_seq,
+        active_run=run.key,
+        updated_at=run.created_at,
+    )
 
 
 async def _again_after(
@@ -224,8 +261,8 @@ async def _again_after(
     outputs = {given["tool_call_id"]: given.get("output") or "" for given in body["tool_outputs"]}
     answered = [item for item in items if item.data().get("call_id") in outputs]
     calls = [item for item in answered if item.kind == "function_call"]
-    after = items[items.index(answered[-1]) + 1 :] if answered else items
-    live = server.executor.following(run.key) or Live.told(run, after)
+    turn = answered[-1].seq if answered else run.input_seq
+    live = server.executor.recall(request.project, run, turn)
     return Stream(tell(live, RunStream(answered=(calls, outputs))))
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from clew.core.ids import new_key
 from clew.core.threads import Receipt, Thread
-from clew.executor.turns import read_window
+from clew.executor.vocabularies import counter_for
+from clew.executor.windows import count, read_window
 from clew.server.http import Answer, Request, Route, Server, encode
+from clew.server.tool_resources import with_store
 from clew.wire import threads, windows
 from clew.wire.fields import encode_page
+from clew.wire.tool_resources import THREAD_STORE_DAYS
 
 
 async def create_thread(server: Server, request: Request) -> Answer:
     now = server.now()
     thread, items = threads.decode_thread(request.json(), now)
     once = request.once(now, _encode)
-    made = await server.store.create_thread(request.project, thread, items, once=once)
+    asked = thread.tool_resources
+    async with with_store(server, request.project, asked, THREAD_STORE_DAYS) as resources:
+        thread.tool_resources = resources
+        made = await server.store.create_thread(request.project, thread, items, once=once)
     return _answer(made)
 
 
@@ -89,14 +95,18 @@ async def get_window(server: Server, request: Request) -> Answer:
     """What a model would see now."""
     query, key = request.query(), request.key("thread")
     thread = await server.store.get_thread(request.project, key)
+    counter = await counter_for(query.get("model", ""))
     window = await read_window(
         server.store,
         request.project,
         key,
         last_messages=query.get("last_messages"),
         tokens_max=query.get("max_tokens"),
+        counter=counter,
     )
-    return Answer(encode(windows.encode_window(window, thread)), thread.revision)
+    tokens = await count(counter, window.items)
+    shown = windows.encode_window(window, thread, tokens, counter.exact)
+    return Answer(encode(shown), thread.revision)
 
 
 def _encode(thread: Thread) -> bytes:

@@ -17,6 +17,7 @@ from clew.wire.fields import (
     TOP_P,
     seconds,
 )
+from clew.wire.tool_resources import NEW_TOOL_RESOURCES
 from clew.wire.tools import ASSISTANT_TOOL, NESTED_FORMAT
 
 TOOLS_MAX = 128
@@ -35,7 +36,7 @@ _FIELDS: dict[str, Spec] = {
     "response_format": NESTED_FORMAT,
     "reasoning_effort": REASONING_EFFORT,
 }
-CREATE = Record(_FIELDS, required=("model",))
+CREATE = Record(_FIELDS | {"tool_resources": NEW_TOOL_RESOURCES}, required=("model",))
 UPDATE = Record(_FIELDS)
 LIST = Record(PAGE)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from clew.core.errors import Busy, ClewError, IllegalMove, NotFound
 from clew.core.ids import PREFIXES
 
-Face = Literal["threads", "conversations", "clew"]
+Face = Literal["threads", "conversations", "chatkit", "clew"]
 Act = Literal["append", "run"]
 
 _NOT_FOUND: dict[str, dict[str, str]] = {
@@ -22,6 +22,16 @@ _NOT_FOUND: dict[str, dict[str, str]] = {
     },
     "threads": {"item": "No message found with id '{}'."},
 }
+_PREFIX_PLACES: dict[Face, int] = {"conversations": 1, "chatkit": 2}
+"""Which of a noun's prefixes a face writes, where it is not the first."""
+
+_OWN_WORDS = {
+    "file": "No such File object: {}",
+    "vector_store": "No vector store found with id '{}'.",
+    "file_batch": "No file batch found with id '{}'.",
+}
+"""Nouns that are told in the same words on every face."""
+
 _LOCKED = (
     "Another process is currently operating on this conversation. Please retry in a few seconds."
 )
@@ -35,6 +45,7 @@ def encode_error(error: ClewError, face: Face, act: Act = "append") -> dict[str,
     message, param, code = error.message, error.param, error.wire_code
     if isinstance(error, NotFound):
         message = not_found(error.noun, _id(error.noun, error.id, face), face)
+        param = not_found_param(error.noun)
     elif isinstance(error, Busy) and face == "conversations":
         message, param, code = _LOCKED, "conversation", "conversation_locked"
     elif isinstance(error, Busy) and act == "append":
@@ -48,15 +59,21 @@ def encode_error(error: ClewError, face: Face, act: Act = "append") -> dict[str,
 
 def not_found(noun: str, id: str, face: Face) -> str:
     """The sentence for an id as the client gave it."""
-    words = _NOT_FOUND.get(face, {}).get(noun, f"No {noun} found with id '{{}}'.")
-    return words.format(id)
+    words = _OWN_WORDS.get(noun) or _NOT_FOUND.get(face, {}).get(noun)
+    return (words or f"No {noun} found with id '{{}}'.").format(id)
+
+
+def not_found_param(noun: str) -> str | None:
+    """The parameter that OpenAI names with the sentence."""
+    return "id" if noun == "file" else None
 
 
 def _id(noun: str, key: str, face: Face) -> str:
     prefixes = PREFIXES.get(noun, ("",))
     if key.startswith(prefixes):
         return key
-    return (prefixes[-1] if face == "conversations" else prefixes[0]) + key
+    place = _PREFIX_PLACES.get(face, 0)
+    return (prefixes[place] if place < len(prefixes) else prefixes[0]) + key
 
 
 def _illegal_move(error: IllegalMove, face: Face) -> str:

@@ -19,7 +19,6 @@ from clew.wire.checks import (
     Record,
     Spec,
     Text,
-    Unsupported,
 )
 
 TEXT_MAX = 256_000
@@ -32,19 +31,13 @@ TEMPERATURE = Nullable(Number(0, 2))
 TOP_P = Nullable(Number(0, 1))
 REASONING_EFFORT = Nullable(Choice("none", "minimal", "low", "medium", "high", "xhigh", "max"))
 
+TOOL_FILES = Record({"file_ids": ListOf(Id(), max_items=20)})
+VECTOR_STORE_IDS = ListOf(Id(), max_items=1)
 TOOL_RESOURCES = Nullable(
     Record(
         {
-            "code_interpreter": Record({"file_ids": ListOf(Id(), max_items=20)}),
-            "file_search": Record(
-                {
-                    "vector_store_ids": ListOf(Id(), max_items=1),
-                    "vector_stores": Unsupported(
-                        "Clew has no vector stores yet, so none can be made here; "
-                        "nothing was stored."
-                    ),
-                }
-            ),
+            "code_interpreter": TOOL_FILES,
+            "file_search": Record({"vector_store_ids": VECTOR_STORE_IDS}),
         }
     )
 )

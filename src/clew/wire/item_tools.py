@@ -1,6 +1,7 @@
-"""Tools inside items: the 16 kinds that `additional_tools` and `tool_search_output` may list.
+"""Tools as the Responses face writes them, of all kinds there are.
 
-They are stored and given back, not run: what Clew can run is in `tools`.
+As they stand here, `additional_tools` and `tool_search_output` may list them: stored and given
+back, with whatever fields they bring. `tools` makes of them what a request may ask for.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ the JSON it already holds, so that reading a page costs no decoding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from clew.core.ids import new_item_id
 from clew.core.items import Item, message, new_item
@@ -77,8 +79,29 @@ def _message(body: dict[str, Any], now_ms: int) -> Item:
     return new_item(id, {**body, "type": "message", "content": content}, now_ms)
 
 
-def encode_item(item: Item) -> bytes:
-    """The item object as JSON."""
+EVERYTHING = frozenset(
+    {
+        "file_search_call.results",
+        "web_search_call.results",
+        "web_search_call.action.sources",
+        "code_interpreter_call.outputs",
+        "message.output_text.logprobs",
+    }
+)
+"""What an item shows only if `include` names it. Images and encrypted reasoning are always shown:
+a client that sends a page back must not lose them."""
+
+_HIDDEN = {
+    "file_search_call": ("results",),
+    "web_search_call": ("results", "action.sources"),
+    "code_interpreter_call": ("outputs",),
+}
+_LOGPROBS = b'"logprobs":[{'
+"""In a body, as it is encoded, nothing but log probabilities begins so."""
+
+
+def encode_item(item: Item, include: Collection[str] = ()) -> bytes:
+    """The item object as JSON, with null for what is hidden unless `include` names it."""
     id, kind, body = item.id.encode(), item.kind.encode(), item.body
     if item.is_plain:
         if item.kind == "assistant":
@@ -89,6 +112,10 @@ def encode_item(item: Item) -> bytes:
             b'{"id":"%b","type":"message","status":"completed","role":"%b",'
             b'"content":[{"type":%b}]}' % (id, kind, part)
         )
+    if item.kind in _HIDDEN:
+        body = _without_details(item.kind, body, include)
+    elif item.is_message and _LOGPROBS in body and "message.output_text.logprobs" not in include:
+        body = _without_logprobs(body)
     # A body is a JSON object without the id and the type, so they can be put in front of it.
     rest = b"," + body[1:] if len(body) > len(b"{}") else b"}"
     if item.is_message:
@@ -96,6 +123,27 @@ def encode_item(item: Item) -> bytes:
     return b'{"id":"%b","type":"%b"%b' % (id, kind, rest)
 
 
-def encode_items(items: Sequence[Item], has_more: bool) -> bytes:
+def encode_items(items: Sequence[Item], has_more: bool, include: Collection[str] = ()) -> bytes:
     """The list object around items, in the order given."""
-    return encode_list(items, [encode_item(item) for item in items], has_more)
+    return encode_list(items, [encode_item(item, include) for item in items], has_more)
+
+
+def _without_details(kind: str, body: bytes, include: Collection[str]) -> bytes:
+    hidden = [path for path in _HIDDEN[kind] if f"{kind}.{path}" not in include]
+    if not hidden:
+        return body
+    data = msgspec.json.decode(body)
+    for path in hidden:
+        *outer, name = path.split(".")
+        place = data.get(outer[0]) if outer else data
+        if place and place.get(name) is not None:
+            place[name] = None
+    return msgspec.json.encode(data)
+
+
+def _without_logprobs(body: bytes) -> bytes:
+    data = msgspec.json.decode(body)
+    for part in data["content"]:
+        if part.get("logprobs"):
+            part["logprobs"] = []
+    return msgspec.json.encode(data)

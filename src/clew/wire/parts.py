@@ -196,7 +196,11 @@ def to_thread_parts(parts: Sequence[Part]) -> tuple[list[Part], list[Part], list
 def _to_thread_part(part: Part) -> Part | None:
     match part["type"]:
         case "input_text" | "output_text" | "text" | "summary_text":
-            notes = [_to_thread_annotation(note, part["text"]) for note in _annotations(part)]
+            notes = [
+                to_thread_annotation(note, part["text"])
+                for note in part.get("annotations") or ()
+                if note["type"] in FILE_NOTES
+            ]
             return {"type": "text", "text": {"value": part["text"], "annotations": notes}}
         case "refusal":
             return {"type": "refusal", "refusal": part["refusal"]}
@@ -217,15 +221,11 @@ def _to_thread_image(part: Part) -> Part | None:
     return None
 
 
-_FILE_NOTES = {"file_citation", "container_file_citation", "file_path"}
+FILE_NOTES = {"file_citation", "container_file_citation", "file_path"}
 """Annotations the Threads face has a shape for: about files, not about web pages."""
 
 
-def _annotations(part: Part) -> list[Part]:
-    return [note for note in part.get("annotations") or () if note["type"] in _FILE_NOTES]
-
-
-def _to_thread_annotation(note: Part, text: str) -> Part:
+def to_thread_annotation(note: Part, text: str) -> Part:
     """An annotation that only has an `index` becomes an empty span there, with nothing marked."""
     kind = "file_citation" if note["type"] == "file_citation" else "file_path"
     start = note["start_index"] if note.get("start_index") is not None else note["index"]

@@ -2,86 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from clew.core.items import Item
+from clew.core.items import OUTPUTS, Item, new_item
 from clew.core.runs import EXPIRES_AFTER_MS, Run
 from clew.wire import items
-from clew.wire.checks import (
-    Choice,
-    Either,
-    Flag,
-    Id,
-    Integer,
-    ListOf,
-    Nullable,
-    Record,
-    Spec,
-    Text,
-    Unsupported,
-)
-from clew.wire.fields import INCLUDE, METADATA, REASONING_EFFORT, TEMPERATURE, TOP_P, seconds
-from clew.wire.refusals import unsupported_parameter
-from clew.wire.tools import FLAT_CHOICE, FLAT_FORMAT, FLAT_TOOL
+from clew.wire.fields import seconds
 
-INPUT_MAX = 10_485_760
-"""Characters of a string input."""
+_KEPT = """temperature top_p top_logprobs tool_choice parallel_tool_calls max_output_tokens
+    max_tool_calls reasoning truncation include background stream prompt context_management
+    moderation access_programs image previous_response_id prompt_cache_key prompt_cache_retention
+    prompt_cache_options service_tier user safety_identifier""".split()
+"""What a request says that its run keeps under the same name."""
 
-_LATER = Unsupported("Clew cannot do this yet; nothing was stored.")
-_IGNORED_WITHOUT_EFFECT: dict[str, Spec] = {
-    "user": Nullable(Text(512)),
-    "safety_identifier": Nullable(Text(128)),
-    "prompt_cache_key": Nullable(Text(512)),
-    "prompt_cache_retention": Nullable(Choice("in_memory", "24h")),
-    "service_tier": Nullable(Choice("auto", "default", "flex", "scale", "priority")),
+_IDLE: dict[str, tuple[Any, ...]] = {
+    "background": (False,),
+    "stream": (False,),
+    "image": ({}, {"context_compression": "auto"}, {"context_compression": "disabled"}),
+    "access_programs": ({}, {"cyber": "standard"}),
 }
-"""Hints to OpenAI's own machines: taken and given back, they mean nothing here."""
+"""Settings -> what asks for nothing, and is not kept."""
 
-CREATE = Record(
-    {
-        "model": Text(256, 1),
-        "input": Nullable(Either(Text(INPUT_MAX), ListOf(items.INPUT_ITEM, min_items=1))),
-        "instructions": Nullable(Text()),
-        "conversation": Nullable(Either(Id(), Record({"id": Id()}, ["id"]))),
-        "previous_response_id": Nullable(Id()),
-        "store": Nullable(Flag()),
-        "stream": Nullable(Flag()),
-        "stream_options": Nullable(Record({"include_obfuscation": Nullable(Flag())})),
-        "metadata": METADATA,
-        "temperature": TEMPERATURE,
-        "top_p": TOP_P,
-        "max_output_tokens": Nullable(Integer(16)),
-        "tools": Nullable(ListOf(FLAT_TOOL, max_items=128)),
-        "tool_choice": FLAT_CHOICE,
-        "parallel_tool_calls": Nullable(Flag()),
-        "text": Nullable(
-            Record({"format": FLAT_FORMAT, "verbosity": Nullable(Choice("low", "medium", "high"))})
-        ),
-        "reasoning": Nullable(
-            Record(
-                {
-                    "effort": REASONING_EFFORT,
-                    "summary": Nullable(Choice("auto", "concise", "detailed")),
-                    "generate_summary": Nullable(Choice("auto", "concise", "detailed")),
-                }
-            )
-        ),
-        "truncation": Nullable(Choice("auto", "disabled")),
-        "include": Nullable(INCLUDE),
-        "background": Nullable(Flag()),
-        "max_tool_calls": _LATER,
-        "prompt": _LATER,
-        "context_management": _LATER,
-        "top_logprobs": _LATER,
-        "moderation": _LATER,
-        "prompt_cache_options": _LATER,
-        **_IGNORED_WITHOUT_EFFECT,
-    },
-    ["model"],
+_INCOMPLETE = {"length": "max_output_tokens"}
+"""Why a run is incomplete -> OpenAI's word on this face, where it is another one."""
+
+_ERROR_CODES = frozenset(
+    """server_error rate_limit_exceeded invalid_prompt data_residency_mismatch bio_policy
+    misalignment_policy_violation vector_store_timeout invalid_image invalid_image_format
+    invalid_base64_image invalid_image_url image_too_large image_too_small image_parse_error
+    image_content_policy_violation invalid_image_mode image_file_too_large
+    unsupported_image_media_type empty_image_file failed_to_download_image
+    image_file_not_found""".split()
 )
+"""The codes that a failed response may have."""
 
 
 def decode_response(
@@ -89,14 +45,11 @@ def decode_response(
 ) -> Run:
     """A queued run; `chain` when it is not in a conversation that people named."""
     given = {name: value for name, value in body.items() if value is not None}
-    if given.get("background"):
-        raise unsupported_parameter(("background",), "Clew cannot do this yet.")
-    if "message.output_text.logprobs" in given.get("include", ()):
-        raise unsupported_parameter(("include",), "Clew asks no model for log probabilities yet.")
+    settings = {name: given[name] for name in _KEPT if name in given}
+    for name, idle in _IDLE.items():
+        if settings.get(name) in idle:
+            del settings[name]
     text = given.get("text") or {}
-    kept = ("temperature", "top_p", "tool_choice", "parallel_tool_calls", "max_output_tokens")
-    shown = ("reasoning", "truncation", "previous_response_id", *_IGNORED_WITHOUT_EFFECT)
-    settings = {name: given[name] for name in (*kept, *shown) if name in given}
     if text.get("format"):
         settings["text_format"] = text["format"]
     if text.get("verbosity"):
@@ -119,45 +72,37 @@ def decode_response(
     )
 
 
-def decode_input(body: Mapping[str, Any], now_ms: int) -> list[Item]:
-    """The items a request adds to the thread, in order."""
-    given = body.get("input")
-    if given is None:
-        return []
-    if isinstance(given, str):
-        given = [{"role": "user", "content": given}]
-    return items.items_of(given, now_ms)
+def encode_response(
+    run: Run, output: Sequence[Item], include: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The response object; `output` are the items the run wrote, oldest first.
 
-
-def conversation_id(body: Mapping[str, Any]) -> str | None:
-    """The id of the conversation a request names."""
-    given = body.get("conversation")
-    return given["id"] if isinstance(given, dict) else given
-
-
-def encode_response(run: Run, output: Sequence[Item]) -> dict[str, Any]:
-    """The response object; `output` are the items the run wrote, oldest first."""
+    They show what `include` names; without it, what the run was asked for.
+    """
     settings = run.settings
+    shown = (settings.get("include") or ()) if include is None else include
     text = {"format": settings.get("text_format", {"type": "text"})}
     return {
         "id": f"resp_{run.key}",
         "object": "response",
         "created_at": seconds(run.created_at),
         "status": _status(run),
-        "background": False,
+        "background": settings.get("background", False),
         "completed_at": _completed_at(run),
         "error": _error(run),
         "incomplete_details": _incomplete_details(run),
         "instructions": run.instructions,
         "max_output_tokens": settings.get("max_output_tokens"),
-        "max_tool_calls": None,
+        "max_tool_calls": settings.get("max_tool_calls"),
         "model": run.model,
-        "output": [_raw(item) for item in output if not item.kind.endswith("_output")],
+        "output": [] if run.status == "cancelled" else _output(output, shown),
         "parallel_tool_calls": settings.get("parallel_tool_calls", True),
         "previous_response_id": settings.get("previous_response_id"),
         "conversation": {"id": f"conv_{run.thread}"} if settings.get("conversation") else None,
+        "prompt": settings.get("prompt"),
         "prompt_cache_key": settings.get("prompt_cache_key"),
         "prompt_cache_retention": settings.get("prompt_cache_retention"),
+        "prompt_cache_options": _cache_options(settings.get("prompt_cache_options")),
         "reasoning": {"effort": None, "summary": None} | settings.get("reasoning", {}),
         "safety_identifier": settings.get("safety_identifier"),
         "service_tier": "default",
@@ -165,8 +110,8 @@ def encode_response(run: Run, output: Sequence[Item]) -> dict[str, Any]:
         "temperature": settings.get("temperature", 1.0),
         "text": text | {"verbosity": settings.get("verbosity", "medium")},
         "tool_choice": settings.get("tool_choice", "auto"),
-        "tools": [_whole_tool(tool) for tool in run.tools],
-        "top_logprobs": 0,
+        "tools": [_shown_tool(tool) for tool in run.tools],
+        "top_logprobs": settings.get("top_logprobs", 0),
         "top_p": settings.get("top_p", 1.0),
         "truncation": settings.get("truncation", "disabled"),
         "usage": _usage(run.usage),
@@ -177,12 +122,68 @@ def encode_response(run: Run, output: Sequence[Item]) -> dict[str, Any]:
     }
 
 
-def _raw(item: Item) -> msgspec.Raw:
-    return msgspec.Raw(items.encode_item(item))
+def encode_compaction(
+    id: str, created_at: int, output: Sequence[Item], usage: Mapping[str, int]
+) -> dict[str, Any]:
+    """The compaction object: items to go on with in place of those it was made of."""
+    return {
+        "id": f"resp_{id}",
+        "object": "response.compaction",
+        "created_at": seconds(created_at),
+        "output": [msgspec.Raw(items.encode_item(item, items.EVERYTHING)) for item in output],
+        "usage": _usage(usage),
+    }
 
 
-def _whole_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    return {"description": None, "parameters": None, "strict": None} | tool
+def encode_input_items(
+    found: Sequence[Item], has_more: bool, include: Collection[str] = ()
+) -> bytes:
+    """The list of what a response was made from."""
+    return items.encode_items([_with_status(item) for item in found], has_more, include)
+
+
+def encode_count(tokens: int) -> dict[str, Any]:
+    return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
+def encode_deleted(id: str) -> dict[str, Any]:
+    return {"id": id, "object": "response.deleted", "deleted": True}
+
+
+def _with_status(item: Item) -> Item:
+    """In this list alone custom calls and their outputs have a status, as OpenAI types them."""
+    if item.kind not in ("custom_tool_call", "custom_tool_call_output"):
+        return item
+    return new_item(item.id, {"status": "completed", **item.data()}, item.created_at, item.run)
+
+
+def _output(written: Sequence[Item], include: Collection[str]) -> list[msgspec.Raw]:
+    """What the model said; outputs of the client's tools are input, whoever brought them."""
+    said = (item for item in written if item.kind not in OUTPUTS)
+    return [msgspec.Raw(items.encode_item(item, include)) for item in said]
+
+
+def _shown_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """The tool as it was given, without its secrets."""
+    if tool["type"] == "function":
+        return {"description": None, "parameters": None, "strict": None} | tool
+    if tool["type"] != "mcp":
+        return tool
+    shown = {name: value for name, value in tool.items() if name != "authorization"}
+    if shown.get("headers"):
+        shown["headers"] = dict.fromkeys(shown["headers"], "<redacted>")
+    return shown
+
+
+def _cache_options(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if options is None:
+        return None
+    mode, ttl = options.get("mode") or "implicit", options.get("ttl") or "30m"
+    return {
+        "mode": mode,
+        "ttl": ttl,
+        "comparison_response_id": options.get("comparison_response_id"),
+    }
 
 
 def _status(run: Run) -> str:
@@ -200,14 +201,16 @@ def _completed_at(run: Run) -> int | None:
 def _error(run: Run) -> dict[str, str] | None:
     if run.status == "expired":
         return {"code": "server_error", "message": "The run took too long."}
-    return run.error
+    if run.error is None or run.error["code"] in _ERROR_CODES:
+        return run.error
+    return run.error | {"code": "invalid_prompt"}  # the window was more than the model can read
 
 
-def _incomplete_details(run: Run) -> dict[str, str] | None:
+def _incomplete_details(run: Run) -> dict[str, str | None] | None:
     if run.status != "incomplete":
         return None
-    cut = run.incomplete_reason == "length"
-    return {"reason": "max_output_tokens" if cut else "content_filter"}
+    reason = run.incomplete_reason
+    return {"reason": _INCOMPLETE.get(reason, reason) if reason else None}
 
 
 def _usage(usage: Mapping[str, int] | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from clew.core.assistants import Assistant
 from clew.core.errors import BadRequest
 from clew.core.ids import key_of
 from clew.core.items import Item
-from clew.core.runs import EXPIRES_AFTER_MS, Run
+from clew.core.runs import Run
 from clew.wire import messages, threads
 from clew.wire.checks import (
     Choice,
@@ -33,9 +33,9 @@ from clew.wire.fields import (
     seconds,
 )
 from clew.wire.tools import (
+    ASSISTANT_TOOL,
     NESTED_CHOICE,
     NESTED_FORMAT,
-    RUN_TOOL,
     flatten_choice,
     flatten_format,
     flatten_tool,
@@ -44,6 +44,7 @@ from clew.wire.tools import (
     nest_tool,
 )
 
+_ERROR_CODES = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
 OUTPUTS_MAX = 512 * 1024
 """Characters in all the outputs of one `submit_tool_outputs`."""
 
@@ -65,7 +66,7 @@ _SETTINGS: dict[str, Spec] = {
     "assistant_id": Id(),
     "model": Nullable(Text(256, 1)),
     "instructions": _INSTRUCTIONS,
-    "tools": Nullable(ListOf(RUN_TOOL, max_items=20)),
+    "tools": Nullable(ListOf(ASSISTANT_TOOL, max_items=20)),
     "metadata": METADATA,
     "temperature": TEMPERATURE,
     "top_p": TOP_P,
@@ -90,7 +91,7 @@ CREATE_WITH_THREAD = Record(
     _SETTINGS
     | {
         "thread": Nullable(threads.CREATE),
-        "tool_resources": threads.CREATE.fields["tool_resources"],
+        "tool_resources": threads.UPDATE.fields["tool_resources"],
     },
     ["assistant_id"],
 )
@@ -112,7 +113,12 @@ SUBMIT = Record(
 
 
 def decode_run(
-    body: Mapping[str, Any], assistant: Assistant, thread: str, key: str, now_ms: int
+    body: Mapping[str, Any],
+    assistant: Assistant,
+    thread: str,
+    key: str,
+    now_ms: int,
+    expires_after_ms: int,
 ) -> Run:
     """A queued run: what the request says, else what the assistant says."""
     given = {name: value for name, value in body.items() if value is not None}
@@ -127,16 +133,11 @@ def decode_run(
         model=said["model"],
         assistant=assistant.key,
         instructions=instructions,
-        tools=[_runnable(tool) for tool in said.get("tools") or []],
+        tools=[flatten_tool(tool) for tool in said.get("tools") or []],
         settings=_settings(said),
         metadata=given.get("metadata") or {},
-        expires_at=now_ms + EXPIRES_AFTER_MS,
+        expires_at=now_ms + expires_after_ms,
     )
-
-
-def _runnable(tool: dict[str, Any]) -> dict[str, Any]:
-    RUN_TOOL.check(tool, ("tools",))
-    return flatten_tool(tool)
 
 
 def _settings(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
         "assistant_id": f"asst_{run.assistant}" if run.assistant else "",
         "status": run.status,
         "required_action": _required_action(calls) if run.status == "requires_action" else None,
-        "last_error": run.error,
+        "last_error": last_error(run),
         "expires_at": None if run.is_terminal else seconds(run.expires_at),
         "started_at": _time(run.started_at),
         "cancelled_at": _time(run.cancelled_at),
@@ -218,6 +219,13 @@ def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
         "response_format": nest_format(settings.get("text_format")),
         "reasoning_effort": (settings.get("reasoning") or {}).get("effort"),
     }
+
+
+def last_error(run: Run) -> dict[str, str] | None:
+    """Why a run failed, by a code that the Threads face has."""
+    if run.error is None or run.error["code"] in _ERROR_CODES:
+        return run.error
+    return run.error | {"code": "invalid_prompt"}  # the window was more than the model can read
 
 
 def encode_usage(usage: Mapping[str, int] | None) -> dict[str, Any] | None:
@@ -246,7 +254,9 @@ def _required_action(calls: Sequence[Item]) -> dict[str, Any]:
 def _incomplete_details(run: Run) -> dict[str, Any] | None:
     if run.status != "incomplete":
         return None
-    return {"reason": "max_completion_tokens"} if run.incomplete_reason == "length" else {}
+    known = {"length": "max_completion_tokens", "max_prompt_tokens": "max_prompt_tokens"}
+    reason = known.get(run.incomplete_reason or "")
+    return {"reason": reason} if reason else {}
 
 
 def _time(ms: int | None) -> int | None:

@@ -14,11 +14,12 @@ from clew.wire.checks import Integer, ListOf, Record, Spec
 from clew.wire.fields import METADATA, METADATA_MAP, PAGE, TOOL_RESOURCES, page_of, seconds
 from clew.wire.queries import decode_query
 from clew.wire.refusals import Path
+from clew.wire.tool_resources import NEW_TOOL_RESOURCES
 
 CREATE = Record(
     {
         "messages": ListOf(messages.CREATE),
-        "tool_resources": TOOL_RESOURCES,
+        "tool_resources": NEW_TOOL_RESOURCES,
         "metadata": METADATA,
     }
 )

@@ -13,6 +13,7 @@ from clew.wire.checks import (
     Either,
     Flag,
     Integer,
+    ListOf,
     MapOf,
     Nullable,
     Number,
@@ -20,8 +21,34 @@ from clew.wire.checks import (
     Spec,
     Tagged,
     Text,
-    Unsupported,
 )
+from clew.wire.item_tools import ITEM_TOOL
+
+
+def closed(spec: Spec) -> Spec:
+    """The same rule, but what it does not know is refused, however deep it stands."""
+    match spec:
+        case Record():
+            fields = {name: closed(field) for name, field in spec.fields.items()}
+            return Record(fields, spec.required, any_of=spec.any_of)
+        case Tagged():
+            kinds = {kind: closed(one) for kind, one in spec.kinds.items()}
+            return Tagged(spec.tag, kinds, spec.default)
+        case Either():
+            return Either(*(closed(one) for one in spec.specs))
+        case Nullable():
+            return Nullable(closed(spec.spec))
+        case ListOf():
+            return ListOf(closed(spec.spec), spec.max_items, spec.min_items)
+    return spec
+
+
+def _named(spec: Spec) -> Spec:
+    """A tool whose name the model says."""
+    known = closed(spec)
+    assert isinstance(known, Record)
+    return Record(known.fields | {"name": FUNCTION_NAME}, known.required)
+
 
 FUNCTION_NAME = Text(64, 1, pattern="^[a-zA-Z0-9_-]+$")
 _FUNCTION: dict[str, Spec] = {
@@ -54,31 +81,27 @@ ASSISTANT_TOOL = Tagged(
         "file_search": Record({"type": _KIND, "file_search": _FILE_SEARCH}, ["type"]),
     },
 )
-"""A tool of an assistant. What a run cannot do yet is refused when the run is created."""
+"""A tool of an assistant or a run. What a run's model cannot do is refused when it is created."""
 
-_NO_TOOL = Unsupported("Clew runs function tools only, for now.")
-RUN_TOOL = Tagged(
-    "type",
-    ASSISTANT_TOOL.kinds | {"code_interpreter": _NO_TOOL, "file_search": _NO_TOOL},
-)
-"""A tool of one run on the Threads face."""
-
-_HOSTED = """file_search code_interpreter mcp web_search web_search_preview computer
-    computer_use_preview image_generation local_shell shell custom apply_patch tool_search
-    namespace programmatic_tool_calling""".split()
 FLAT_TOOL = Tagged(
     "type",
-    {
-        "function": Record({"type": _KIND, **_FUNCTION}, ["type", "name"]),
-        **dict.fromkeys(
-            "file_search code_interpreter mcp web_search web_search_preview computer "
-            "computer_use_preview image_generation local_shell shell custom apply_patch "
-            "tool_search namespace programmatic_tool_calling".split(),
-            _NO_TOOL,
+    {kind: closed(spec) for kind, spec in ITEM_TOOL.kinds.items()}
+    | {
+        "function": Record(
+            {
+                "type": _KIND,
+                **_FUNCTION,
+                "output_schema": Nullable(MapOf(Anything())),
+                "allowed_callers": Nullable(ListOf(Choice("direct", "programmatic"), min_items=1)),
+                "defer_loading": Nullable(Flag()),
+                "async": Nullable(Flag()),
+            },
+            ["type", "name"],
         ),
+        "custom": _named(ITEM_TOOL.kinds["custom"]),
     },
 )
-"""A tool of a response."""
+"""A tool of a response, of any of the kinds there are."""
 
 _CHOICES = Choice("none", "auto", "required")
 NESTED_CHOICE = Nullable(
@@ -91,17 +114,39 @@ NESTED_CHOICE = Nullable(
                     {"type": _KIND, "function": Record({"name": FUNCTION_NAME}, ["name"])},
                     ["type", "function"],
                 ),
-                "code_interpreter": _NO_TOOL,
-                "file_search": _NO_TOOL,
+                "code_interpreter": Record({"type": _KIND}, ["type"]),
+                "file_search": Record({"type": _KIND}, ["type"]),
             },
         ),
     )
 )
+_HOSTED_CHOICES = """file_search web_search_preview web_search_preview_2025_03_11 computer
+    computer_use_preview computer_use image_generation code_interpreter
+    programmatic_tool_calling apply_patch shell""".split()
 FLAT_CHOICE = Nullable(
     Either(
         _CHOICES,
         Tagged(
-            "type", {"function": Record({"type": _KIND, "name": FUNCTION_NAME}, ["type", "name"])}
+            "type",
+            {
+                "function": Record({"type": _KIND, "name": FUNCTION_NAME}, ["type", "name"]),
+                "custom": Record({"type": _KIND, "name": FUNCTION_NAME}, ["type", "name"]),
+                "mcp": Record(
+                    {"type": _KIND, "server_label": Text(), "name": Nullable(Text())},
+                    ["type", "server_label"],
+                ),
+                "allowed_tools": Record(
+                    {
+                        "type": _KIND,
+                        "mode": Choice("auto", "required"),
+                        "tools": ListOf(
+                            Record({"type": Text()}, ["type"], extra="keep"), min_items=1
+                        ),
+                    },
+                    ["type", "mode", "tools"],
+                ),
+                **{kind: Record({"type": Choice(kind)}, ["type"]) for kind in _HOSTED_CHOICES},
+            },
         ),
     )
 )
@@ -158,7 +203,7 @@ def flatten_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] 
 
 def nest_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any]:
     if isinstance(choice, dict):
-        return {"type": "function", "function": {"name": choice["name"]}}
+        return nest_tool(choice)
     return choice or "auto"
 
 

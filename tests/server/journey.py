@@ -1,4 +1,4 @@
-"""A journey by an official client of the 1.x line; run by test_old_client, with the server's URL.
+"""A journey by an older official client; run by test_releases, with the server's URL.
 
 It is a program of its own because two releases of the client cannot be in one process.
 """
@@ -9,11 +9,20 @@ import sys
 import warnings
 
 import openai
+from pydantic import BaseModel
 
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "The Assistants API is deprecated", DeprecationWarning)
+warnings.filterwarnings("ignore", "deprecated$", DeprecationWarning)
 
 URL, VERSION, PROJECT = sys.argv[1:]
+
+
+class Place(BaseModel):
+    """What the scripted model answers to "place"."""
+
+    city: str
+    people: int
 
 
 class Listener(openai.AssistantEventHandler):
@@ -102,6 +111,71 @@ def other_face(client: openai.OpenAI, thread: str) -> None:
     refused(404, lambda: client.conversations.retrieve(conversation))
 
 
+def background(client: openai.OpenAI) -> None:
+    """What can be done with a response while it goes on, and afterwards."""
+    create, responses = client.responses.create, client.responses
+    slow = create(model="scripted", input="dictate", background=True)
+    assert slow.status in ("queued", "in_progress")
+    assert responses.cancel(slow.id).status == "cancelled"
+    made = create(model="scripted", input="hello", background=True, stream=True)
+    events = list(made)
+    id = events[-1].response.id
+    assert events[-1].response.output_text == "Hello there, dear friend."
+    again = list(responses.retrieve(id, stream=True, starting_after=3))
+    assert again == events[4:]
+    [item] = responses.input_items.list(id)
+    assert item.content[0].text == "hello"
+    parsed = responses.parse(model="scripted", input="place", text_format=Place)
+    assert parsed.output_parsed == Place(city="Rome", people=3)
+    if hasattr(responses, "input_tokens"):  # not in the 1.x line
+        assert responses.input_tokens.count(model="scripted", input="hello").input_tokens > 0
+    if hasattr(responses, "compact"):
+        assert responses.compact(model="scripted", input="hello").output
+    responses.delete(id)
+    refused(404, lambda: responses.retrieve(id))
+
+
+def files(client: openai.OpenAI) -> None:
+    """Files, and what is found in them."""
+    text = b"The clew is a ball of thread. Ariadne gave it to Theseus."
+    file = client.files.create(file=("clew.txt", text), purpose="assistants")
+    assert client.files.content(file.id).read() == text
+    assert file.id in [one.id for one in client.files.list(purpose="assistants")]
+    stores = client.vector_stores
+    store = stores.create(name="myths").id
+    placed = {"vector_store_id": store, "poll_interval_ms": 5}
+    indexed = stores.files.create_and_poll(file.id, **placed, attributes={"old": True})
+    assert (indexed.status, indexed.attributes) == ("completed", {"old": True})
+    filters = {"type": "eq", "key": "old", "value": True}
+    [found] = stores.search(store, query="Ariadne", filters=filters)
+    assert (found.file_id, found.content[0].text) == (file.id, text.decode())
+    more = client.files.create(file=("ant.txt", b"The ant."), purpose="assistants").id
+    batch = stores.file_batches.create_and_poll(store, file_ids=[more], poll_interval_ms=5)
+    assert (batch.status, batch.file_counts.completed) == ("completed", 1)
+    assert [one.id for one in stores.files.list(store, order="asc")] == [file.id, more]
+    assert stores.files.delete(more, vector_store_id=store).deleted
+    assert stores.delete(store).deleted
+    for id in (file.id, more):
+        assert client.files.delete(id).deleted
+    refused(404, lambda: client.files.retrieve(file.id))
+
+
+def completions(client: openai.OpenAI) -> None:
+    """Chat completions: asked, streamed, kept and listed."""
+    chat, messages = client.chat.completions, [{"role": "user", "content": "hello"}]
+    made = chat.create(model="scripted", messages=messages, store=True, metadata={"k": "v"})
+    assert made.choices[0].message.content == "Hello there, dear friend."
+    chunks = list(chat.create(model="scripted", messages=messages, stream=True))
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert said == made.choices[0].message.content
+    assert [one.id for one in chat.list(metadata={"k": "v"})] == [made.id]
+    assert chat.update(made.id, metadata={"k": "w"}).metadata == {"k": "w"}
+    assert chat.retrieve(made.id).choices[0].message.content == said
+    assert chat.delete(made.id).deleted
+    refused(404, lambda: chat.retrieve(made.id))
+    assert "scripted" in [model.id for model in client.models.list()]
+
+
 assert openai.__version__ == VERSION, f"this is openai {openai.__version__}"
 options = {"base_url": URL, "api_key": "none", "project": PROJECT, "max_retries": 0}
 for strict in (True, False):
@@ -109,6 +183,9 @@ for strict in (True, False):
         thread = threads(client)
         runs(client, thread)
         other_face(client, thread)
+        background(client)
+        files(client)
+        completions(client)
         for assistant in client.beta.assistants.list():
             client.beta.assistants.delete(assistant.id)
 print("done")
