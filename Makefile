@@ -18,7 +18,7 @@ pip_install := $(bin)/python -m pip install --quiet --no-input --constraint cons
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo serve test test-faults lint bench clean
+.PHONY: help venv demo serve test test-faults lint compatibility bench soak clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1@\2/p' $(MAKEFILE_LIST) \
@@ -44,8 +44,14 @@ lint: $(VENV)/.dev ## Check style, format and types
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy --strict src
 
+compatibility: $(VENV)/.dev ## Write docs/compatibility.md from what the tests drive
+	@CLEW_WRITE_COMPATIBILITY=1 $(bin)/python -m pytest tests/server tests/docs/test_compatibility.py $(ARGS)
+
 bench: $(VENV)/.dev ## Measure against the limits of the machine and write JSON
 	@$(bin)/python -m bench $(ARGS)
+
+soak: $(VENV)/.dev ## Ten minutes of mixed traffic: does anything leak?
+	@$(bin)/python -m bench.soak $(ARGS)
 
 clean: ## Remove the venv and every cache
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -41,6 +41,20 @@ jit = off
 """A server that only has to outlive the tests, with the commits of a real one."""
 
 
+WHOLE = pytest.StashKey[bool]()
+"""Whether this run has all tests of the server in it."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What tells of the other tests comes after them."""
+    files = {item.path for item in items}
+    expected = (Path(__file__).parent / "server").glob("test_*.py")
+    asked = config.option
+    chosen = asked.keyword or asked.deselect or getattr(asked, "lf", False)
+    config.stash[WHOLE] = not chosen and files.issuperset(expected)
+    items.sort(key=lambda item: item.path.name == "test_compatibility.py")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server in a directory of its own; stopped and removed at the end."""

@@ -12,6 +12,7 @@ from bench.pieces import (
     http_read,
     in_process,
     postgres_append,
+    relay,
     start,
     thread_length,
 )
@@ -25,6 +26,7 @@ PIECES: dict[str, Piece] = {
     "postgres-append": postgres_append.measure,
     "thread-length": thread_length.measure,
     "in-process": in_process.measure,
+    "relay": relay.measure,
     "disk": disk.measure,
     "start": start.measure,
 }

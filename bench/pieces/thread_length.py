@@ -17,7 +17,7 @@ from bench.plan import Plan
 from clew.core.ids import new_key
 from clew.core.paging import Page
 from clew.core.threads import Thread
-from clew.executor.turns import read_window
+from clew.executor.windows import read_window
 from clew.store.store import Store
 from clew.store.urls import open_store
 
