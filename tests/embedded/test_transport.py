@@ -475,7 +475,7 @@ def test_a_failure_that_nobody_is_told_of_is_logged(
     here.app = app
     client.ask().rest()
     here.run(settle())
-    assert "POST /v1/ask failed" in caplog.text
+    assert "POST /ask failed" in caplog.text
     assert "ArithmeticError: too late" in caplog.text
 
 

@@ -37,7 +37,7 @@ def node_client(cache: pytest.Cache) -> Path:
             pytest.fail("CI has no Node, so the Node client is untested")
         pytest.skip("no Node and npm on this machine: the Node client is untested")
     folder = cache.mkdir("clients") / f"openai-{NODE}-node"
-    options = ["--no-save", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", "."]
+    options = ["--no-audit", "--no-fund", "--loglevel=error"]
     return _installed(folder, ["npm", "install", *options, f"openai@{NODE}"])
 
 
@@ -58,6 +58,7 @@ def _fill(folder: Path, command: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         packages = Path(place, "packages")
         packages.mkdir()
+        (packages / "package.json").write_text("{}")  # else npm looks for one further up
         done = subprocess.run(command, cwd=packages, capture_output=True, text=True, timeout=300)
         if done.returncode:
             pytest.fail(f"{command[-1]} cannot be installed, so it is untested:\n{done.stderr}")
