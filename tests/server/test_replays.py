@@ -184,13 +184,13 @@ def test_a_client_that_leaves_is_followed_by_nobody(new_store_url: Callable[[], 
         path, body = request(face, await asyncio.to_thread(new_assistant_of, live), "dictate")
         executor = live.here.app.server.executor
         async with streamed(live.url, path, body) as reading:
-            said = await reading.until(b"one")
+            said = await reading.until(b'"one"')
             [turn] = executor._turns.values()
             await until(lambda: len(turn.live._waiting) == 2)  # this client and the recorder
         await until(lambda: len(turn.live._waiting) == 1)
         assert not turn.live.over
         async with streamed(live.url, path, body) as again:
-            assert await again.until(b"one") == said
+            assert await again.until(b'"one"') == said
         live.here.run(executor.cancel(PROJECT, turn.run))
         await until(lambda: not executor._turns and not executor._tasks)
         await until(lambda: not executor._recorder._records)
