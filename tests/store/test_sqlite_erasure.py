@@ -131,7 +131,7 @@ def test_an_erased_run_is_in_no_file(path: str, length: int) -> None:
             news = News(PROJECT, chain, key, run.input_seq, 0, NOW, secret(number, 99).encode())
             await store.append_events([news], NOW)
             ended = replace(run, status="completed")
-            await store.move_run(PROJECT, "queued", ended, [said], now_ms=NOW, call=call)
+            await store.move_run(PROJECT, "queued", ended, [said], now_ms=NOW, calls=[call])
         for gone in (1, 0, 2):
             assert found(path, gone) != []
             receipt = Receipt(f"rcpt_{gone}", chain, NOW, 0, 0)
@@ -172,7 +172,7 @@ def test_an_erased_thread_is_in_no_file(path: str) -> None:
         )
         data = {"type": "function_call", "call_id": "c", "arguments": secret("args", 900)}
         output = new_item(new_item_id("function_call", NOW), data, NOW, run.key)
-        await store.move_run(PROJECT, "queued", run, [output], now_ms=NOW, call=call)
+        await store.move_run(PROJECT, "queued", run, [output], now_ms=NOW, calls=[call])
         names = "text data name tool said more rule mark asks call args".split()
         assert [name for name in names if found(path, name) == []] == []
         receipt = await erase(store, thread)

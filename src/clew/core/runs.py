@@ -3,7 +3,11 @@
 queued -> in_progress -> completed | incomplete | failed | expired
 in_progress -> requires_action -> queued        (the client submits tool outputs)
 in_progress -> cancelling -> cancelled          (the executor lets go of the model first)
-Terminal states stay terminal. A run that is not terminal holds its thread.
+Terminal states stay terminal. A run that is not terminal holds its thread, unless it waits in the
+thread's line.
+
+Who works on a run has a lease of it, from the moment it is made; a run whose lease has ended is
+anybody's to take. What waits for the client is nobody's until its time is over.
 """
 
 from __future__ import annotations
@@ -33,8 +37,6 @@ TERMINAL = frozenset(status for status, next in MOVES.items() if not next)
 EXPIRES_AFTER_MS = 600_000
 """OpenAI: "roughly 10 mins past creation"."""
 
-EXPIRY_GRACE_MS = 5_000
-
 _STAMPS = {
     "in_progress": "started_at",
     "completed": "completed_at",
@@ -51,6 +53,12 @@ class Run(msgspec.Struct):
     `pauses` says what a function call does: True, the run waits in `requires_action` for its
     outputs (Threads); False, it completes and the outputs come with the next turn (Responses).
     Its input are the items from `first_seq` to `input_seq`, its output those it wrote itself.
+
+    The engine's are: the seqs; `place`, while the run waits in its thread's line (1 is next, it has
+    no seqs then); `turn`, the seq at which its present turn began, 0 for the first; `attempts`, how
+    often somebody began to work on it; `steered_seq`, the newest item that others added to the turn
+    under way; `withdrawn`, that its items go when it ends; `next_run`, the run that its thread went
+    on with.
     """
 
     key: str
@@ -75,26 +83,38 @@ class Run(msgspec.Struct):
     completed_at: int | None = None
     failed_at: int | None = None
     cancelled_at: int | None = None
+    place: int | None = None
+    turn: int = 0
+    attempts: int = 1
+    steered_seq: int = 0
+    withdrawn: bool = False
+    next_run: str | None = None
 
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
 
-    def is_abandoned(self, now_ms: int) -> bool:
-        """Whether a run that nobody here works on is to be ended as `expired`.
+    @property
+    def waits_in_line(self) -> bool:
+        return self.place is not None and not self.is_terminal
 
-        One that a model works on is ended by the process where it does, which has what it said;
-        only if that has not happened `EXPIRY_GRACE_MS` later, that process is gone.
-        """
-        grace = 0 if self.status == "requires_action" else EXPIRY_GRACE_MS
-        return not self.is_terminal and self.expires_at + grace <= now_ms
+    def is_abandoned(self, now_ms: int) -> bool:
+        """Whether a run that waits for its client has waited for too long."""
+        return self.status == "requires_action" and self.expires_at <= now_ms
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to work on a run: whose it is, and until when (milliseconds since 1970)."""
+
+    holder: str
+    until: int
 
 
 class Call(msgspec.Struct):
-    """One model call, recorded beside the run that made it.
+    """One model call, recorded beside the run that made it, as it begins and as it ends.
 
     The window is by reference: the items from `first_seq` to `last_seq`, of which `left_out` were
-    not sent.
+    not sent. `ended_at` is None while it is under way, or when whoever made it is gone.
     """
 
     key: str
@@ -102,7 +122,7 @@ class Call(msgspec.Struct):
     model: str
     provider: str
     started_at: int
-    ended_at: int
+    ended_at: int | None
     first_seq: int
     last_seq: int
     left_out: int = 0
@@ -122,3 +142,43 @@ def move(run: Run, status: str, now_ms: int, **changes: Any) -> Run:
     if stamp is not None:
         changes.setdefault(stamp, now_ms)
     return msgspec.structs.replace(run, status=status, **changes)
+
+
+def moved(run: Run, stands: Run, last_seq: int | None) -> Run:
+    """The run as an engine stores it: `stands` is how it stood, `last_seq` where what was appended
+    ends. Others may have changed its metadata meanwhile, or added to its turn."""
+    seq = run.last_seq if last_seq is None else last_seq
+    return msgspec.structs.replace(
+        run,
+        metadata=stands.metadata,
+        last_seq=seq,
+        turn=seq if run.status == "queued" else stands.turn,
+        steered_seq=stands.steered_seq,
+        withdrawn=stands.withdrawn or run.withdrawn,
+        attempts=stands.attempts,
+        place=None if run.is_terminal else stands.place,
+    )
+
+
+def promoted(run: Run, now_ms: int, first_seq: int, last_seq: int) -> Run:
+    """A run that waited in line, as it comes to hold its thread: its input is in the log now, and
+    its time begins. Nobody has worked on it yet."""
+    return msgspec.structs.replace(
+        run,
+        place=None,
+        first_seq=first_seq,
+        input_seq=last_seq,
+        last_seq=last_seq,
+        expires_at=now_ms + run.expires_at - run.created_at,
+        attempts=0,
+    )
+
+
+def due_at(run: Run, lease: Lease | None) -> int | None:
+    """When somebody is to look after a run that was moved so: the end of its lease, or the time
+    until which it waits for its client. None for never; a move without a lease leaves it alone."""
+    if run.is_terminal or run.place is not None:
+        return None
+    if run.status == "requires_action":
+        return run.expires_at or None
+    return None if lease is None else lease.until

@@ -13,7 +13,8 @@ class Thread(msgspec.Struct):
     `revision` grows by one with every change (append, metadata, erasure, run); `last_seq` is the
     seq of the newest item, 0 when empty. `parent` and `parent_seq` are set on a fork: it shares
     the parent's items up to and including `parent_seq`. `chain` marks a thread that only a chain
-    of `previous_response_id` made; people did not name it as a conversation.
+    of `previous_response_id` made; people did not name it as a conversation. `on_busy` is what
+    happens to what comes while a run is active (`clew.core.busy`), None where the project says.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Thread(msgspec.Struct):
     parent: str | None = None
     parent_seq: int = 0
     chain: bool = False
+    on_busy: str | None = None
 
 
 class Receipt(msgspec.Struct):

@@ -21,7 +21,8 @@ from clew.providers.abilities import refuse
 from clew.providers.nobody import Nobody, unknown
 from clew.providers.provider import Finish, Provider
 from clew.store.once import Once
-from clew.store.store import Moved, Store
+from clew.store.runs import Moved
+from clew.store.store import Store
 
 DRAIN_S = 10.0
 """How long `drain` lets running turns finish."""

@@ -47,7 +47,7 @@ from clew.providers.provider import (
     Provider,
     ProviderError,
 )
-from clew.store.store import Moved
+from clew.store.runs import Moved
 
 SHRINKS_MAX = 6
 """How often a window that was too large is asked again, each time with a quarter less: down to

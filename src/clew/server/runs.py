@@ -18,7 +18,7 @@ from clew.core.threads import Thread
 from clew.executor.live import Live
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
 from clew.server.tool_resources import with_store
-from clew.store.store import Moved
+from clew.store.runs import Moved
 from clew.wire import messages, runs, steps, threads
 from clew.wire.errors import Face
 from clew.wire.fields import encode_page, page_of

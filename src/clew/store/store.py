@@ -7,7 +7,7 @@ and the run's next state are given, never invented here; `seq` and `revision` ar
 Raises, wherever they apply:
 
 - `NotFound(noun, id)`: thread, item, run or assistant;
-- `Busy(thread, run)`: the thread has an active run and the verb writes to its log;
+- `Busy(thread, run)`: the thread has an active run, and the verb writes to its log (`on_busy`);
 - `Stale(expected, actual)`: `if_revision` is given and is not the thread's revision;
 - `Replayed(answer)`: `once` was answered before, nothing is done again;
 - `ClewError("key_reused")`: the same key came before with another request;
@@ -24,23 +24,16 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from clew.core.assistants import Assistant
+from clew.core.busy import REJECT, OnBusy
 from clew.core.items import Item
 from clew.core.paging import Page, ThreadQuery
-from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
 from clew.store.completions import CompletionVerbs
 from clew.store.events import EventVerbs
 from clew.store.files import FileVerbs
 from clew.store.once import Once
+from clew.store.runs import Moved, RunVerbs
 from clew.store.vector_stores import VectorStoreVerbs
-
-
-class Moved(Exception):
-    """`move_run` lost a race: `run` is how the run stands now; nothing was changed."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"run is {run.status}")
-        self.run = run
 
 
 class ThreadStore(Protocol):
@@ -73,6 +66,7 @@ class ThreadStore(Protocol):
         *,
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
+        on_busy: str | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
@@ -125,12 +119,15 @@ class ThreadStore(Protocol):
         items: Sequence[Item],
         now_ms: int,
         *,
+        on_busy: OnBusy = REJECT,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
         """Append all items, in the order given; returns the thread's (revision, last_seq).
 
-        The items get consecutive seqs ending in `last_seq`.
+        The items get consecutive seqs ending in `last_seq`. While a run is active, `on_busy` says
+        what happens (`RunVerbs.create_run`); items that wait in line have the seq 0, and can be
+        read and erased by their ids, and by nothing else.
         """
         ...
 
@@ -194,81 +191,6 @@ class ThreadStore(Protocol):
         """
         ...
 
-    # runs
-
-    async def create_run(
-        self,
-        project: str,
-        run: Run,
-        items: Sequence[Item] = (),
-        *,
-        thread: Thread | None = None,
-        if_revision: int | None = None,
-        if_last_seq: int | None = None,
-        once: Once | None = None,
-    ) -> Run:
-        """Store a new run with its input items and make it the thread's active run.
-
-        With `thread`, that thread is created first, in the same transaction: as a fork when it
-        names a parent (and `parent_seq`). With `if_last_seq`,
-        the thread must end there (else ClewError("conflict")). Returns the run with its seqs set:
-        `first_seq` is the first input item's, `input_seq` and `last_seq` the newest item's.
-        """
-        ...
-
-    async def get_run(self, project: str, thread: str, run: str) -> Run: ...
-
-    async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]: ...
-
-    async def update_run(
-        self,
-        project: str,
-        thread: str,
-        run: str,
-        metadata: dict[str, str],
-        *,
-        once: Once | None = None,
-    ) -> Run:
-        """Replace a run's metadata, whatever its status."""
-        ...
-
-    async def move_run(
-        self,
-        project: str,
-        was: str,
-        run: Run,
-        items: Sequence[Item] = (),
-        *,
-        now_ms: int,
-        call: Call | None = None,
-        once: Once | None = None,
-    ) -> Run:
-        """Store the run's next state if its status is still `was`, else raise Moved.
-
-        Appends `items` (the run's output, or submitted tool outputs) and records `call` in the
-        same transaction; a terminal status frees the thread. Metadata is left as it stands.
-        Returns the run with `last_seq` set.
-        """
-        ...
-
-    async def erase_run(
-        self,
-        project: str,
-        thread: str,
-        run: str,
-        receipt: Receipt,
-        *,
-        once: Once | None = None,
-    ) -> Receipt:
-        """Remove a run for good: itself, its calls, and recorded answers that show it.
-
-        In a chain its items, input and output, lose their content as by `erase_item`; a chain
-        that holds nothing else then is erased as by `erase_thread`. In any other thread the items
-        stay: they are the thread's. Allowed while the run is active: its thread is free then, and
-        its next move is NotFound. Returns the receipt with its counts; the receipt is kept.
-        """
-        ...
-
     # assistants
 
     async def create_assistant(
@@ -301,5 +223,7 @@ class ThreadStore(Protocol):
         ...
 
 
-class Store(ThreadStore, FileVerbs, VectorStoreVerbs, CompletionVerbs, EventVerbs, Protocol):
+class Store(
+    ThreadStore, RunVerbs, FileVerbs, VectorStoreVerbs, CompletionVerbs, EventVerbs, Protocol
+):
     """All that Clew keeps; each noun's verbs are in its own file."""

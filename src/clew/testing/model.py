@@ -20,7 +20,7 @@ from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
 from clew.store.once import ANSWERS_KEPT_MS, Once, said
-from clew.store.store import Moved
+from clew.store.runs import Moved
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")

@@ -18,7 +18,7 @@ from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.locks import Lock, check, lock
 from clew.store.postgres.pages import read_page, turned
 from clew.store.postgres.threads import fork_point, insert_thread
-from clew.store.store import Moved
+from clew.store.runs import Moved
 
 
 class RunVerbs(Answers):

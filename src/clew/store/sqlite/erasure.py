@@ -21,8 +21,9 @@ from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine, text
+from clew.store.sqlite.lines import go_on, leave
 from clew.store.sqlite.locks import Lock, check_revision, lock, touch
-from clew.store.sqlite.runs import read_run
+from clew.store.sqlite.run_rows import read_run
 from clew.store.sqlite.threads import read_thread
 
 ROWS_AT_ONCE = 2_000
@@ -65,6 +66,7 @@ class ErasureVerbs(Engine):
                 return self._begin_erasure(project, thread, found, receipt, once)
             items = _erase_items(self.db, project, found, erased) if chain else 0
             _delete_run(self.db, project, found, erased)
+            go_on(self.db, found, receipt.erased_at)
             touch(self.db, found, receipt.erased_at)
             done = replace(receipt, runs=1, items=items)
             self._keep_receipt(project, thread, done, once)
@@ -92,6 +94,8 @@ class ErasureVerbs(Engine):
         forks: list[Any] = self.db.execute(SQL["shown_by"], {"no": found.no}).fetchall()
         self.db.execute(SQL["delete_metadata"], {"no": found.no})
         self.db.execute(SQL["delete_calls"], {"no": found.no})
+        self.db.execute(SQL["delete_line"], {"no": found.no})
+        self.db.execute(SQL["delete_waiting"], {"no": found.no})
         self.db.execute(SQL["delete_runs"], {"no": found.no})
         runs = self.db.changes()
         self.db.execute(SQL["delete_answers"], {"thread": thread, "project": project})
@@ -152,6 +156,8 @@ def _delete_run(db: apsw.Connection, project: str, found: Lock, run: Run) -> Non
     _erase_answers(db, project, run.thread, run.key)
     if found.active_run == run.key:
         found.active_run = None
+    elif run.waits_in_line:
+        leave(db, found, run.key)
 
 
 def _erase_answers(db: apsw.Connection, project: str, thread: str, id: str) -> None:

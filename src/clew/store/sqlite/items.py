@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from clew.core.busy import REJECT, OnBusy
 from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
@@ -17,8 +18,9 @@ from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine
 from clew.store.sqlite.events import forget
 from clew.store.sqlite.failures import reads
-from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
-from clew.store.sqlite.runs import run_span
+from clew.store.sqlite.lines import arrive, find_waiting, go_on
+from clew.store.sqlite.locks import Lock, check_revision, lock, touch
+from clew.store.sqlite.run_rows import run_span
 from clew.store.sqlite.threads import read_thread
 
 
@@ -30,14 +32,22 @@ class ItemVerbs(Engine):
         items: Sequence[Item],
         now_ms: int,
         *,
+        on_busy: OnBusy = REJECT,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
         def act() -> tuple[int, int]:
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
-            check(found, thread, if_revision)
-            log.append(self.db, found, items, now_ms)
+            check_revision(found, if_revision)
+            waits = False
+            if found.active_run is not None:
+                policy = on_busy.policy(found.on_busy)
+                arrive(self.db, project, found, policy, items, now_ms, thread)
+                waits = found.active_run is not None
+            if not waits:
+                log.append(self.db, found, items, now_ms)
+                go_on(self.db, found, now_ms)
             outcome = found.revision, found.last_seq
             record(self.db, project, thread, once, outcome)
             return outcome
@@ -109,7 +119,11 @@ class ItemVerbs(Engine):
             if not old.is_message:
                 raise BadRequest("Only a message has metadata.", "message_id")
             new = with_metadata(old, metadata)
-            log.change(self.db, found, row, new)
+            if old.seq:
+                log.change(self.db, found, row, new)
+            else:
+                waiting = {"no": found.no, "id": item, "body": new.body.decode()}
+                self.db.execute(SQL["update_waiting"], waiting)
             touch(self.db, found, now_ms)
             record(self.db, project, thread, once, new)
             return new
@@ -131,9 +145,12 @@ class ItemVerbs(Engine):
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
             row = _shown(self.db, found, item)
-            log.change(self.db, found, row, None)
-            forget(self.db, found, row[4])
-            erase_compactions(self.db, project, thread, found, row[5])
+            if row[5]:
+                log.change(self.db, found, row, None)
+                forget(self.db, found, row[4])
+                erase_compactions(self.db, project, thread, found, row[5])
+            else:
+                self.db.execute(SQL["erase_waiting"], {"no": found.no, "id": item})
             shown = {"thread": thread, "project": project, "item": item}
             self.db.execute(SQL["erase_answers"], shown)
             touch(self.db, found, now_ms)
@@ -154,7 +171,8 @@ def _place(db: apsw.Connection, line: list[log.Level], cursor: str | None) -> in
 
 
 def _shown(db: apsw.Connection, found: Lock, item: str) -> log.Row:
-    row = log.find(db, log.levels(db, found), item)
+    """The row of an item in the log, or, with the seq 0, of one that waits in line."""
+    row = log.find(db, log.levels(db, found), item) or find_waiting(db, found, item)
     if row is None or row[2] is None:
         raise NotFound("item", item)
     return row

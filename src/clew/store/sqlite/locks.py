@@ -1,16 +1,19 @@
-"""The thread's row as a write finds it, and what a write may do with it."""
+"""The thread's row as a write finds it."""
 
 from __future__ import annotations
 
 import apsw
 import msgspec
 
-from clew.core.errors import Busy, NotFound, Stale
+from clew.core.errors import NotFound, Stale
 from clew.store.sqlite.engine import SQL
 
 
 class Lock(msgspec.Struct):
-    """`no` is the engine's own number for the thread; `parent` is such a number too."""
+    """`no` is the engine's own number for the thread; `parent` is such a number too.
+
+    `in_line` counts what waits while a run is active; a thread without one has none.
+    """
 
     no: int
     revision: int
@@ -18,6 +21,8 @@ class Lock(msgspec.Struct):
     active_run: str | None
     parent: int | None
     parent_seq: int
+    in_line: int = 0
+    on_busy: str | None = None
 
 
 def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
@@ -33,15 +38,8 @@ def check_revision(found: Lock, if_revision: int | None) -> None:
         raise Stale(if_revision, found.revision)
 
 
-def check(found: Lock, thread: str, if_revision: int | None) -> None:
-    """May the log of this thread be written to?"""
-    check_revision(found, if_revision)
-    if found.active_run is not None:
-        raise Busy(thread, found.active_run)
-
-
 def touch(db: apsw.Connection, found: Lock, now_ms: int) -> None:
     """One more revision of the thread; `found` moves on."""
     found.revision += 1
-    change = (found.revision, found.last_seq, now_ms, found.active_run, found.no)
+    change = (found.revision, found.last_seq, now_ms, found.active_run, found.in_line, found.no)
     db.execute(SQL["touch_thread"], change)

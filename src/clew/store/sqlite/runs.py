@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 import msgspec
 
-from clew.core.errors import ClewError, NotFound
+from clew.core.busy import REJECT, OnBusy
+from clew.core.errors import ClewError
 from clew.core.items import Item
 from clew.core.paging import Page
-from clew.core.runs import Call, Run
+from clew.core.runs import Call, Lease, Run, moved
 from clew.core.threads import Thread
 from clew.store.once import Once
+from clew.store.runs import Moved
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
-from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.engine import SQL, Engine, text
 from clew.store.sqlite.failures import reads
-from clew.store.sqlite.locks import Lock, check, lock
+from clew.store.sqlite.leases import LeaseVerbs
+from clew.store.sqlite.lines import arrive, go_on, leave, withdraw
+from clew.store.sqlite.locks import Lock, check_revision, lock
 from clew.store.sqlite.pages import read_page
+from clew.store.sqlite.run_rows import append_input, insert_run, put_run, read_run, to_run
 from clew.store.sqlite.threads import fork_point, insert_thread
-from clew.store.store import Moved
 
 
-class RunVerbs(Engine):
+class RunVerbs(LeaseVerbs, Engine):
     async def create_run(
         self,
         project: str,
@@ -31,6 +36,8 @@ class RunVerbs(Engine):
         items: Sequence[Item] = (),
         *,
         thread: Thread | None = None,
+        on_busy: OnBusy = REJECT,
+        lease: Lease | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -38,10 +45,14 @@ class RunVerbs(Engine):
         def act() -> Run:
             scope = run.thread if thread is None else PROJECT
             replay(self.db, project, scope, once)
+            made: Run | None = run
             if thread is None:
                 found = lock(self.db, project, run.thread)
-                check(found, run.thread, if_revision)
-                if if_last_seq is not None and found.last_seq != if_last_seq:
+                check_revision(found, if_revision)
+                if found.active_run is not None:
+                    policy, now = on_busy.policy(found.on_busy), run.created_at
+                    made = arrive(self.db, project, found, policy, items, now, run.thread, run)
+                elif if_last_seq is not None and found.last_seq != if_last_seq:
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
             else:
                 hangs = None
@@ -50,7 +61,9 @@ class RunVerbs(Engine):
                     seq = fork_point(self.db, parent, None, thread.parent_seq)
                     hangs = parent.no, seq
                 found = insert_thread(self.db, project, thread, (), hangs)
-            made = _insert_run(self.db, found, run, items)
+            assert made is not None
+            if found.active_run is None:
+                made = _begin(self.db, found, run, items, lease)
             record(self.db, project, scope, once, made, run.thread)
             return made
 
@@ -65,7 +78,7 @@ class RunVerbs(Engine):
     async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]:
         db = self.snapshot()
         rows, more = read_page(db, "run", page, {"no": lock(db, project, thread).no})
-        return [_to_run(*row) for row in rows], more
+        return [to_run(*row) for row in rows], more
 
     async def update_run(
         self,
@@ -95,68 +108,62 @@ class RunVerbs(Engine):
         items: Sequence[Item] = (),
         *,
         now_ms: int,
-        call: Call | None = None,
+        changed: Sequence[Item] = (),
+        calls: Sequence[Call] = (),
+        lease: Lease | None = None,
+        seen: int | None = None,
         once: Once | None = None,
     ) -> Run:
         def act() -> Run:
             replay(self.db, project, run.thread, once)
             found = lock(self.db, project, run.thread)
             stands = read_run(self.db, found, run.key)
-            if stands.status != was:
-                raise Moved(stands)
-            if run.is_terminal:
+            lost = lease is not None and not _holds(self.db, found, run.key, lease)
+            if lost or stands.status != was or (seen is not None and stands.steered_seq > seen):
+                raise Moved(stands, lost)
+            for item in changed:
+                _change(self.db, found, item)
+            ends = run.is_terminal and found.active_run == run.key
+            new = () if ends and stands.withdrawn else items
+            if ends:
                 found.active_run = None
-            log.append(self.db, found, items, now_ms)
-            moved = msgspec.structs.replace(
-                run, metadata=stands.metadata, last_seq=found.last_seq if items else run.last_seq
-            )
-            change = {"no": found.no, "run": run.key, "status": run.status, "body": text(moved)}
-            self.db.execute(SQL["move_run"], change)
-            if call is not None:
+            log.append(self.db, found, new, now_ms)
+            after = moved(run, stands, found.last_seq if new else None)
+            if ends:
+                after = self._let_go(project, found, after, now_ms)
+            elif run.is_terminal:
+                leave(self.db, found, run.key)
+            put_run(self.db, found, after, lease)
+            for call in calls:
                 row = {"no": found.no, "key": call.key, "run": call.run, "body": text(call)}
                 self.db.execute(SQL["insert_call"], row)
-            record(self.db, project, run.thread, once, moved)
-            return moved
+            record(self.db, project, run.thread, once, after)
+            return after
 
         return await self.write(act)
 
+    def _let_go(self, project: str, found: Lock, run: Run, now_ms: int) -> Run:
+        """The run lets go of the thread, which goes on with its line."""
+        if run.withdrawn:
+            withdraw(self.db, project, found, run)
+        return msgspec.structs.replace(run, next_run=go_on(self.db, found, now_ms))
 
-def _insert_run(db: apsw.Connection, found: Lock, run: Run, items: Sequence[Item]) -> Run:
-    first_seq = found.last_seq + 1
-    found.active_run = run.key
-    log.append(db, found, items, run.created_at)
-    made = msgspec.structs.replace(
-        run, first_seq=first_seq, input_seq=found.last_seq, last_seq=found.last_seq
-    )
-    row = {
-        "no": found.no,
-        "key": run.key,
-        "status": run.status,
-        "created_at": run.created_at,
-        "metadata": text(run.metadata),
-        "body": text(made),
-    }
-    db.execute(SQL["insert_run"], row)
+
+def _begin(
+    db: apsw.Connection, found: Lock, run: Run, items: Sequence[Item], lease: Lease | None
+) -> Run:
+    first_seq, last_seq = append_input(db, found, run, items, run.created_at)
+    made = msgspec.structs.replace(run, first_seq=first_seq, input_seq=last_seq, last_seq=last_seq)
+    insert_run(db, found, made, lease)
     return made
 
 
-def read_run(db: apsw.Connection, found: Lock, run: str) -> Run:
-    row = db.execute(SQL["get_run"], {"no": found.no, "run": run}).fetchone()
-    if row is None:
-        raise NotFound("run", run)
-    return _to_run(*row)
+def _holds(db: apsw.Connection, found: Lock, run: str, lease: Lease) -> bool:
+    row: Any = db.execute(SQL["get_holder"], {"no": found.no, "run": run}).fetchone()
+    return row is not None and row[0] in (None, lease.holder)
 
 
-def run_span(db: apsw.Connection, found: Lock, run: str) -> tuple[int, int]:
-    """The seqs between which a run's items are; all of them for a run of an ancestor."""
-    row = db.execute(SQL["get_run"], {"no": found.no, "run": run}).fetchone()
-    if row is None:
-        return 0, log.EVERYTHING
-    known = _to_run(*row)
-    return known.first_seq - 1, (known.last_seq + 1 if known.is_terminal else log.EVERYTHING)
-
-
-def _to_run(metadata: str, body: str) -> Run:
-    run = msgspec.json.decode(body, type=Run)
-    run.metadata = decode(metadata)
-    return run
+def _change(db: apsw.Connection, found: Lock, item: Item) -> None:
+    row = log.find(db, log.levels(db, found), item.id)
+    if row is not None and row[2] is not None:
+        log.change(db, found, row, item)

@@ -62,6 +62,7 @@ class ThreadVerbs(Engine):
         *,
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
+        on_busy: str | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
@@ -77,6 +78,7 @@ class ThreadVerbs(Engine):
                 "updated_at": now_ms,
                 "metadata": None if metadata is None else text(metadata),
                 "tool_resources": None if tool_resources is None else text(tool_resources),
+                "on_busy": on_busy,
             }
             self.db.execute(SQL["update_thread"], changes)
             outcome = read_thread(self.db, project, thread)
@@ -140,6 +142,7 @@ def insert_thread(
         "chain": thread.chain,
         "metadata": text(thread.metadata),
         "tool_resources": None if thread.tool_resources is None else text(thread.tool_resources),
+        "on_busy": thread.on_busy,
     }
     db.execute(SQL["insert_thread"], row)
     made = Lock(db.last_insert_rowid(), 0, parent_seq, None, parent, parent_seq)
@@ -169,7 +172,7 @@ def fork_point(db: apsw.Connection, found: Lock, at_item: str | None, at_seq: in
 
 def _to_thread(row: tuple[Any, ...]) -> Thread:
     key, created_at, updated_at, metadata, tool_resources, *rest = row
-    revision, last_seq, active_run, parent, parent_seq, chain = rest
+    revision, last_seq, active_run, parent, parent_seq, chain, on_busy = rest
     return Thread(
         key,
         created_at,
@@ -182,4 +185,5 @@ def _to_thread(row: tuple[Any, ...]) -> Thread:
         parent,
         parent_seq,
         bool(chain),
+        on_busy,
     )

@@ -16,7 +16,8 @@ from clew.core.items import Item, message, new_item
 from clew.core.paging import Page
 from clew.core.runs import Run
 from clew.core.threads import Receipt, Thread
-from clew.store.store import Moved, Store
+from clew.store.runs import Moved
+from clew.store.store import Store
 
 T0 = 1_700_000_000_000
 """When every proof begins, in milliseconds."""

@@ -11,7 +11,8 @@ from clew.core.errors import Busy
 from clew.core.paging import Page
 from clew.core.runs import MOVES, TERMINAL, Call, Run, move
 from clew.store.once import Once
-from clew.store.store import Moved, Store
+from clew.store.runs import Moved
+from clew.store.store import Store
 from clew.testing.conformance.proof import (
     T0,
     Proof,
@@ -259,7 +260,7 @@ class Moves(Proof):
                 run.status,
                 msgspec.structs.replace(run, status="in_progress"),
                 now_ms=T0,
-                call=call,
+                calls=[call],
             )
         assert (await store.get_run(project, thread.key, run.key)).status == "in_progress"
 

@@ -1,20 +1,21 @@
 -- name: lock_thread
 -- What a write must know of the thread it writes to.
-SELECT no, revision, last_seq, active_run, parent, parent_seq
+SELECT no, revision, last_seq, active_run, parent, parent_seq, in_line, on_busy
 FROM threads WHERE key = ? AND project = ? AND NOT erased
 
 -- name: get_thread
 -- The thread as it stands.
 SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revision, t.last_seq,
-       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain
+       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain,
+       t.on_busy
 FROM threads t WHERE t.key = :thread AND t.project = :project AND NOT t.erased
 
 -- name: insert_thread
 -- A new thread; its number is the last rowid.
 INSERT INTO threads (key, project, revision, last_seq, updated_at, active_run, created_at, parent,
-                     parent_seq, chain, metadata, tool_resources)
+                     parent_seq, chain, metadata, tool_resources, on_busy)
 VALUES (:key, :project, :revision, :last_seq, :updated_at, NULL, :created_at, :parent,
-        :parent_seq, :chain, :metadata, :tool_resources)
+        :parent_seq, :chain, :metadata, :tool_resources, :on_busy)
 
 -- name: insert_metadata
 -- Make a thread findable by its metadata.
@@ -29,19 +30,22 @@ DELETE FROM thread_metadata WHERE (project, name, value, thread) IN
 
 -- name: touch_thread
 -- Account for a change to the thread's log.
-UPDATE threads SET revision = ?, last_seq = ?, updated_at = ?, active_run = ? WHERE no = ?
+UPDATE threads SET revision = ?, last_seq = ?, updated_at = ?, active_run = ?, in_line = ?
+WHERE no = ?
 
 -- name: update_thread
 -- Replace what is given, keep what is NULL.
 UPDATE threads SET metadata = coalesce(:metadata, metadata),
                    tool_resources = coalesce(:tool_resources, tool_resources),
+                   on_busy = coalesce(:on_busy, on_busy),
                    revision = revision + 1, updated_at = :updated_at
 WHERE no = :no
 
 -- name: threads_up
 -- Threads of a project, oldest first, strictly between two places in that order.
 SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revision, t.last_seq,
-       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain
+       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain,
+       t.on_busy
 FROM threads t
 WHERE t.project = :project AND NOT t.erased
   AND (t.created_at, t.key) > (:low_at, :low_key) AND (t.created_at, t.key) < (:high_at, :high_key)
@@ -52,7 +56,8 @@ ORDER BY t.created_at, t.key LIMIT :limit
 -- name: threads_down
 -- The same, newest first.
 SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revision, t.last_seq,
-       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain
+       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain,
+       t.on_busy
 FROM threads t
 WHERE t.project = :project AND NOT t.erased
   AND (t.created_at, t.key) > (:low_at, :low_key) AND (t.created_at, t.key) < (:high_at, :high_key)
@@ -63,7 +68,8 @@ ORDER BY t.created_at DESC, t.key DESC LIMIT :limit
 -- name: find_threads_up
 -- The same as threads_up for those with all of :metadata; the index leads by one pair of it.
 SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revision, t.last_seq,
-       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain
+       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain,
+       t.on_busy
 FROM thread_metadata lead JOIN threads t ON t.no = lead.thread
 WHERE lead.project = :project AND lead.name = :name AND lead.value = :value AND NOT t.erased
   AND (t.created_at, t.key) > (:low_at, :low_key) AND (t.created_at, t.key) < (:high_at, :high_key)
@@ -77,7 +83,8 @@ ORDER BY t.created_at, t.key LIMIT :limit
 -- name: find_threads_down
 -- The same, newest first.
 SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revision, t.last_seq,
-       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain
+       t.active_run, (SELECT p.key FROM threads p WHERE p.no = t.parent), t.parent_seq, t.chain,
+       t.on_busy
 FROM thread_metadata lead JOIN threads t ON t.no = lead.thread
 WHERE lead.project = :project AND lead.name = :name AND lead.value = :value AND NOT t.erased
   AND (t.created_at, t.key) > (:low_at, :low_key) AND (t.created_at, t.key) < (:high_at, :high_key)
@@ -106,7 +113,7 @@ SELECT no, shown FROM line
 -- The thread is unreachable, nothing people wrote is left in its row, and it shows its forks
 -- nothing beyond what they share.
 UPDATE threads SET erased = 1, metadata = '{}', tool_resources = NULL, active_run = NULL,
-                   last_seq = :shared, parent_seq = min(parent_seq, :shared)
+                   in_line = 0, last_seq = :shared, parent_seq = min(parent_seq, :shared)
 WHERE no = :no
 
 -- name: delete_thread_row
@@ -162,16 +169,23 @@ RETURNING body IS NOT NULL
 
 -- name: insert_run
 -- A new run.
-INSERT INTO runs (thread, key, status, created_at, metadata, body)
-VALUES (:no, :key, :status, :created_at, :metadata, :body)
+INSERT INTO runs (thread, key, status, created_at, metadata, body, holder, due_at)
+VALUES (:no, :key, :status, :created_at, :metadata, :body, :holder, :due_at)
 
 -- name: get_run
--- A run of this thread.
-SELECT metadata, body FROM runs WHERE thread = :no AND key = :run
+-- A run of this thread, and its place among those in line; 0 for none.
+SELECT r.metadata, r.body,
+       (SELECT count(*) FROM line mine JOIN line ahead
+           ON ahead.thread = mine.thread AND ahead.place <= mine.place AND ahead.run IS NOT NULL
+       WHERE mine.thread = r.thread AND mine.run = r.key)
+FROM runs r WHERE r.thread = :no AND r.key = :run
 
 -- name: move_run
--- Another state of the run; its metadata is left alone.
-UPDATE runs SET status = :status, body = :body WHERE thread = :no AND key = :run
+-- Another state of the run; its metadata is left alone, its lease too unless it is said or :settled.
+UPDATE runs SET status = :status, body = :body, 
+                holder = CASE WHEN :settled THEN NULL ELSE coalesce(:holder, holder) END,
+                due_at = CASE WHEN :settled THEN :due_at ELSE coalesce(:due_at, due_at) END
+WHERE thread = :no AND key = :run
 
 -- name: update_run
 -- Other metadata.
@@ -179,17 +193,25 @@ UPDATE runs SET metadata = :metadata WHERE thread = :no AND key = :run
 
 -- name: runs_up
 -- Runs of a thread, oldest first, strictly between two places in that order.
-SELECT metadata, body FROM runs
-WHERE thread = :no AND (created_at, key) > (:low_at, :low_key)
-  AND (created_at, key) < (:high_at, :high_key)
-ORDER BY created_at, key LIMIT :limit
+SELECT r.metadata, r.body,
+       (SELECT count(*) FROM line mine JOIN line ahead
+           ON ahead.thread = mine.thread AND ahead.place <= mine.place AND ahead.run IS NOT NULL
+       WHERE mine.thread = r.thread AND mine.run = r.key)
+FROM runs r
+WHERE r.thread = :no AND (r.created_at, r.key) > (:low_at, :low_key)
+  AND (r.created_at, r.key) < (:high_at, :high_key)
+ORDER BY r.created_at, r.key LIMIT :limit
 
 -- name: runs_down
 -- The same, newest first.
-SELECT metadata, body FROM runs
-WHERE thread = :no AND (created_at, key) > (:low_at, :low_key)
-  AND (created_at, key) < (:high_at, :high_key)
-ORDER BY created_at DESC, key DESC LIMIT :limit
+SELECT r.metadata, r.body,
+       (SELECT count(*) FROM line mine JOIN line ahead
+           ON ahead.thread = mine.thread AND ahead.place <= mine.place AND ahead.run IS NOT NULL
+       WHERE mine.thread = r.thread AND mine.run = r.key)
+FROM runs r
+WHERE r.thread = :no AND (r.created_at, r.key) > (:low_at, :low_key)
+  AND (r.created_at, r.key) < (:high_at, :high_key)
+ORDER BY r.created_at DESC, r.key DESC LIMIT :limit
 
 -- name: find_run_place
 -- Where a cursor stands in the order of runs.
@@ -214,8 +236,9 @@ SELECT EXISTS (SELECT 1 FROM runs WHERE thread = :no AND key <> :run)
                AND NOT seq BETWEEN :first AND :last)
 
 -- name: insert_call
--- Record a model call.
+-- Record a model call, as it begins or as it ends.
 INSERT INTO calls (thread, key, run, body) VALUES (:no, :key, :run, :body)
+ON CONFLICT (key) DO UPDATE SET body = excluded.body
 
 -- name: delete_calls
 -- All call records of a thread.
