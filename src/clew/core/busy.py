@@ -8,7 +8,7 @@ ON_BUSY = ("reject", "queue", "interrupt", "rollback", "steer")
 """`reject`: it is refused. `queue`: it waits in the thread's line, first in, first out.
 `interrupt`: the active run is cancelled, what it said so far is kept, and the newcomer is next.
 `rollback`: the same, but the items of the active run go, its input too. `steer`: the newcomer's
-items join the active run at its next step."""
+items join the active run at its next step, after what that has said by then."""
 
 
 class OnBusy(msgspec.Struct, frozen=True):

@@ -56,9 +56,8 @@ class Run(msgspec.Struct):
 
     The engine's are: the seqs; `place`, while the run waits in its thread's line (1 is next, it has
     no seqs then); `turn`, the seq at which its present turn began, 0 for the first; `attempts`, how
-    often somebody began to work on it; `steered_seq`, the newest item that others added to the turn
-    under way; `withdrawn`, that its items go when it ends; `next_run`, the run that its thread went
-    on with.
+    often somebody began to work on it; `withdrawn`, that its items go when it ends; `next_run`, the
+    run that its thread went on with.
     """
 
     key: str
@@ -86,7 +85,6 @@ class Run(msgspec.Struct):
     place: int | None = None
     turn: int = 0
     attempts: int = 1
-    steered_seq: int = 0
     withdrawn: bool = False
     next_run: str | None = None
 
@@ -146,14 +144,13 @@ def move(run: Run, status: str, now_ms: int, **changes: Any) -> Run:
 
 def moved(run: Run, stands: Run, last_seq: int | None) -> Run:
     """The run as an engine stores it: `stands` is how it stood, `last_seq` where what was appended
-    ends. Others may have changed its metadata meanwhile, or added to its turn."""
+    ends. Its metadata is whatever others have made of it meanwhile."""
     seq = run.last_seq if last_seq is None else last_seq
     return msgspec.structs.replace(
         run,
         metadata=stands.metadata,
         last_seq=seq,
         turn=seq if run.status == "queued" else stands.turn,
-        steered_seq=stands.steered_seq,
         withdrawn=stands.withdrawn or run.withdrawn,
         attempts=stands.attempts,
         place=None if run.is_terminal else stands.place,

@@ -30,6 +30,10 @@ class Moved(Exception):
         self.run, self.lost = run, lost
 
 
+class Steered(Exception):
+    """A run is not to be completed: others have added to its turn. Nothing was changed."""
+
+
 class Due(msgspec.Struct, frozen=True):
     """A thread whose active run somebody is to look after."""
 
@@ -64,9 +68,10 @@ class RunVerbs(Protocol):
         While another run is active, `on_busy` decides: Busy ("reject"), or the run waits in line
         with its input, and is returned with its `place`. "interrupt" and "rollback" put it first,
         and cancel the active run: at once where that waits for its client, else it is `cancelling`
-        until whoever works on it lets go. With "steer" the items are appended and the active run is
-        returned, with its `steered_seq`; the one given is not stored. (What waits for its client
-        cannot be steered: then the run waits in line.)
+        until whoever works on it lets go. With "steer" the items wait, before all others, for the
+        next step of the active run, which is returned; the one given is not stored. (A run that
+        waits for its client, or is being cancelled, cannot be steered: then this one waits in
+        line.)
         """
         ...
 
@@ -99,7 +104,7 @@ class RunVerbs(Protocol):
         changed: Sequence[Item] = (),
         calls: Sequence[Call] = (),
         lease: Lease | None = None,
-        seen: int | None = None,
+        steps: bool = False,
         once: Once | None = None,
     ) -> Run:
         """Store the run's next state if its status is still `was`, else raise Moved.
@@ -110,9 +115,10 @@ class RunVerbs(Protocol):
         `last_seq` set.
 
         Whoever works on the run names its `lease`, which holds from then on: Moved, `lost`, when
-        it is somebody else's. With `seen`, Moved when others added items above that seq to the
-        run's turn: it is not over. A terminal status frees the thread, which goes on with its
-        line: `next_run` says with what. The items of a `withdrawn` run are erased as it ends, and
+        it is somebody else's. What steers the run is appended after `items` where it `steps`; a
+        run with a lease that is to be completed raises Steered if there is any. A terminal status
+        frees the thread, which goes on with its line (what was to steer the run first): `next_run`
+        says with what. The items of a `withdrawn` run are erased as it ends, and
         `items` are not appended. A run that leaves the line before its turn leaves its input
         there.
         """

@@ -30,26 +30,26 @@ def arrive(
     now_ms: int,
     thread: str,
     run: Run | None = None,
-) -> Run | None:
-    """A run, or items alone, come while a run is active. Returns that one if it is steered, else
-    the newcomer; None for items alone. The thread is free afterwards if the active run ended."""
+) -> Run:
+    """A run, or items alone, come while a run is active. Returns the run that they are part of:
+    the newcomer, or the active one. The thread is free afterwards if that has ended."""
     assert found.active_run is not None
     if policy == "reject":
         raise Busy(thread, found.active_run)
     active = read_run(db, found, found.active_run)
     _check_ids(db, found, items)
-    if policy == "steer" and active.status in ("queued", "in_progress"):
-        return _steer(db, found, active, items, now_ms)
+    steers = policy == "steer" and active.status in ("queued", "in_progress")
     interrupts = policy in ("interrupt", "rollback")
     if interrupts and active.status == "requires_action":
         end_run(db, project, found, active, "cancelled", now_ms, withdrawn=policy == "rollback")
-        return run
+        return run or active
     if interrupts:
         _cancel(db, found, active, now_ms, withdrawn=policy == "rollback")
-    _join(db, found, items, None if run is None else run.key, first=interrupts)
+    key = None if run is None or steers else run.key
+    _join(db, found, items, key, first=interrupts, steers=steers)
     touch(db, found, now_ms)
-    if run is None:
-        return None
+    if run is None or steers:
+        return active
     insert_run(db, found, replace(run, place=1), None)
     return read_run(db, found, run.key)
 
@@ -76,7 +76,7 @@ def go_on(db: apsw.Connection, found: Lock, now_ms: int) -> str | None:
     """The thread is free: append what is in line, up to a run, which holds the thread then."""
     while found.in_line and found.active_run is None:
         row: Any = db.execute(SQL["next_in_line"], {"no": found.no}).fetchone()
-        place, key = row
+        place, key, _ = row
         items = _take(db, found, place)
         if key is None:
             log.append(db, found, items, now_ms)
@@ -85,6 +85,23 @@ def go_on(db: apsw.Connection, found: Lock, now_ms: int) -> str | None:
         first_seq, last_seq = append_input(db, found, run, items, now_ms)
         put_run(db, found, promoted(run, now_ms, first_seq, last_seq), Lease("", now_ms))
     return found.active_run
+
+
+def is_steered(db: apsw.Connection, found: Lock) -> bool:
+    """Whether there is something to be added to the turn of the active run."""
+    if not found.in_line:
+        return False
+    row: Any = db.execute(SQL["next_in_line"], {"no": found.no}).fetchone()
+    return bool(row[2])
+
+
+def take_steering(db: apsw.Connection, found: Lock) -> list[Item]:
+    """What is to be added to the turn of the active run leaves the line."""
+    items: list[Item] = []
+    while is_steered(db, found):
+        row: Any = db.execute(SQL["next_in_line"], {"no": found.no}).fetchone()
+        items += _take(db, found, row[0])
+    return items
 
 
 def withdraw(db: apsw.Connection, project: str, found: Lock, run: Run) -> None:
@@ -125,15 +142,6 @@ def _check_ids(db: apsw.Connection, found: Lock, items: Sequence[Item]) -> None:
         raise ClewError("conflict", "Two items have the same id.")
 
 
-def _steer(
-    db: apsw.Connection, found: Lock, active: Run, items: Sequence[Item], now_ms: int
-) -> Run:
-    log.append(db, found, items, now_ms)
-    steered = replace(active, steered_seq=found.last_seq)
-    put_run(db, found, steered)
-    return steered
-
-
 def _cancel(db: apsw.Connection, found: Lock, active: Run, now_ms: int, *, withdrawn: bool) -> None:
     if active.status != "cancelling":
         active = move(active, "cancelling", now_ms)
@@ -141,9 +149,16 @@ def _cancel(db: apsw.Connection, found: Lock, active: Run, now_ms: int, *, withd
 
 
 def _join(
-    db: apsw.Connection, found: Lock, items: Sequence[Item], run: str | None, *, first: bool
+    db: apsw.Connection,
+    found: Lock,
+    items: Sequence[Item],
+    run: str | None,
+    *,
+    first: bool,
+    steers: bool,
 ) -> None:
-    row: Any = db.execute(SQL["join_line"], {"no": found.no, "first": first, "run": run}).fetchone()
+    entry = {"no": found.no, "first": first, "run": run, "steers": steers}
+    row: Any = db.execute(SQL["join_line"], entry).fetchone()
     for position, item in enumerate(items):
         waiting = {"no": found.no, "place": row[0], "position": position, "run": item.run}
         waiting |= {"id": item.id, "kind": item.kind, "created_at": item.created_at}

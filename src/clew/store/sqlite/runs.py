@@ -15,13 +15,20 @@ from clew.core.paging import Page
 from clew.core.runs import Call, Lease, Run, moved
 from clew.core.threads import Thread
 from clew.store.once import Once
-from clew.store.runs import Moved
+from clew.store.runs import Moved, Steered
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, text
 from clew.store.sqlite.failures import reads
 from clew.store.sqlite.leases import LeaseVerbs
-from clew.store.sqlite.lines import arrive, go_on, leave, withdraw
+from clew.store.sqlite.lines import (
+    arrive,
+    go_on,
+    is_steered,
+    leave,
+    take_steering,
+    withdraw,
+)
 from clew.store.sqlite.locks import Lock, check_revision, lock
 from clew.store.sqlite.pages import read_page
 from clew.store.sqlite.run_rows import append_input, insert_run, put_run, read_run, to_run
@@ -45,7 +52,7 @@ class RunVerbs(LeaseVerbs, Engine):
         def act() -> Run:
             scope = run.thread if thread is None else PROJECT
             replay(self.db, project, scope, once)
-            made: Run | None = run
+            made = run
             if thread is None:
                 found = lock(self.db, project, run.thread)
                 check_revision(found, if_revision)
@@ -61,7 +68,6 @@ class RunVerbs(LeaseVerbs, Engine):
                     seq = fork_point(self.db, parent, None, thread.parent_seq)
                     hangs = parent.no, seq
                 found = insert_thread(self.db, project, thread, (), hangs)
-            assert made is not None
             if found.active_run is None:
                 made = _begin(self.db, found, run, items, lease)
             record(self.db, project, scope, once, made, run.thread)
@@ -111,7 +117,7 @@ class RunVerbs(LeaseVerbs, Engine):
         changed: Sequence[Item] = (),
         calls: Sequence[Call] = (),
         lease: Lease | None = None,
-        seen: int | None = None,
+        steps: bool = False,
         once: Once | None = None,
     ) -> Run:
         def act() -> Run:
@@ -119,12 +125,16 @@ class RunVerbs(LeaseVerbs, Engine):
             found = lock(self.db, project, run.thread)
             stands = read_run(self.db, found, run.key)
             lost = lease is not None and not _holds(self.db, found, run.key, lease)
-            if lost or stands.status != was or (seen is not None and stands.steered_seq > seen):
+            if lost or stands.status != was:
                 raise Moved(stands, lost)
+            if lease is not None and run.status == "completed" and is_steered(self.db, found):
+                raise Steered
             for item in changed:
                 _change(self.db, found, item)
             ends = run.is_terminal and found.active_run == run.key
-            new = () if ends and stands.withdrawn else items
+            new = [] if ends and stands.withdrawn else [*items]
+            if steps:
+                new += take_steering(self.db, found)
             if ends:
                 found.active_run = None
             log.append(self.db, found, new, now_ms)

@@ -9,11 +9,13 @@ CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
 ALTER TABLE threads ADD COLUMN on_busy TEXT;
 ALTER TABLE threads ADD COLUMN in_line INTEGER NOT NULL DEFAULT 0;
 
--- The line of a thread, the lowest place first: runs with their input, and items that come alone.
+-- The line of a thread: runs with their input, and items that come alone. What steers the active
+-- run comes first, then the lowest place.
 CREATE TABLE line (
     thread INTEGER NOT NULL,
     place INTEGER NOT NULL,
     run TEXT,
+    steers INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (thread, place)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX line_run ON line (thread, run) WHERE run IS NOT NULL;

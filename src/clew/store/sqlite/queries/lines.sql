@@ -1,8 +1,8 @@
 -- name: join_line
 -- Another entry at the end of a thread's line, or before all others; its place.
-INSERT INTO line (thread, place, run)
+INSERT INTO line (thread, place, run, steers)
 SELECT :no, CASE WHEN :first THEN coalesce(min(place), 0) - 1 ELSE coalesce(max(place), 0) + 1 END,
-       :run
+       :run, :steers
 FROM line WHERE thread = :no
 RETURNING place
 
@@ -12,8 +12,8 @@ INSERT INTO waiting_items (thread, place, position, id, kind, created_at, run, b
 VALUES (:no, :place, :position, :id, :kind, :created_at, :run, :body)
 
 -- name: next_in_line
--- The first entry of a thread's line.
-SELECT place, run FROM line WHERE thread = :no ORDER BY place LIMIT 1
+-- The first entry of a thread's line: its place, its run, and whether it steers the active one.
+SELECT place, run, steers FROM line WHERE thread = :no ORDER BY steers DESC, place LIMIT 1
 
 -- name: leave_line
 -- An entry is no longer in line.
