@@ -52,6 +52,7 @@ async def running(
     """The application on the running event loop; on the way out, what is under way is finished."""
     store = await open_store(store_url)
     executor = Executor(store, catalog, now_ms, run_expires_s * 1000)
+    executor.watch()
     sweeping = asyncio.create_task(keep_swept(store, now_ms))
     indexer = Indexer(store, now_ms, chunk_tokens)
     indexer.start()

@@ -99,8 +99,9 @@ class Stage:
     async def queued(self, *texts: str, thread: str | None = None, **fields: Any) -> Run:
         """A stored run with these user messages as its input."""
         key = thread or await self.thread()
-        run = Run(new_run_key(key, T0), key, T0, "m", **fields)
-        return await self.store.create_run(self.project, run, [user(text) for text in texts])
+        run, said = Run(new_run_key(key, T0), key, T0, "m", **fields), map(user, texts)
+        lease = self.executor.lease
+        return await self.store.create_run(self.project, run, [*said], lease=lease)
 
     async def finished(self, *texts: str, **fields: Any) -> Run:
         """The same run after its turn."""
@@ -120,7 +121,8 @@ class Stage:
         data = {"type": "function_call_output", "call_id": call_id, "output": output}
         item = new_item(new_item_id(data["type"], self.ms), data, self.ms, run.key)
         queued = move(run, "queued", self.now())
-        return await self.store.move_run(self.project, run.status, queued, [item], now_ms=self.ms)
+        how = {"now_ms": self.ms, "lease": self.executor.lease}
+        return await self.store.move_run(self.project, run.status, queued, [item], **how)
 
     async def stored(self, run: Run) -> Run:
         return await self.store.get_run(self.project, run.thread, run.key)

@@ -11,9 +11,24 @@ from clew.core.errors import IllegalMove, NotFound
 from clew.core.runs import Run, move
 from clew.core.threads import Receipt
 from clew.executor import executor
+from clew.executor.unstored import Unstored
 from clew.providers.provider import ProviderError, TextDelta
 
-from .stage import HANG, STOP, T0, TOOLS, Stage, calls, over, play, says, stage, statuses, told
+from .stage import (
+    HANG,
+    STOP,
+    T0,
+    TOOLS,
+    Stage,
+    calls,
+    over,
+    play,
+    says,
+    stage,
+    statuses,
+    told,
+    user,
+)
 
 PARTLY = [TextDelta("Hel"), *calls("call_1", "f", "{"), TextDelta("lo"), HANG, STOP]
 
@@ -320,26 +335,38 @@ def test_closing_waits_for_answers() -> None:
     play(main())
 
 
-def test_closing_fails_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn that is still at it fails visibly, with what it had said, and frees its thread."""
+def test_closing_hands_over_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that is still at it is left as it is, due at once, and its stream tells no end."""
     monkeypatch.setattr(executor, "DRAIN_S", 0.0)
 
     async def main() -> None:
         async with stage([TextDelta("Hel"), HANG, STOP]) as here:
             run, live = await here.hanging("hi")
             await here.executor.close()
-            ended = await here.stored(run)
-            assert (ended.status, (ended.error or {})["code"]) == ("failed", "server_error")
+            assert (await here.stored(run)).status == "in_progress"
+            assert statuses(await over(live))[-1] == "in_progress"
+            assert [due.run for due in await here.store.list_due(here.now(), 10)] == [run.key]
+
+    play(main())
+
+
+def test_closing_ends_what_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that nobody could take over fails visibly."""
+    monkeypatch.setattr(executor, "DRAIN_S", 0.0)
+
+    async def main() -> None:
+        async with stage([TextDelta("Hel"), HANG, STOP]) as here:
+            run = Run("TR", "T", T0, "m")
+            live = here.executor.start(here.project, run, Unstored(run, [user("hi")]))
+            await here.provider.hanging.wait()
+            await here.executor.close()
             assert statuses(await over(live))[-1] == "failed"
-            assert await here.said(run.thread) == ["user: hi", "assistant: Hel…"]
-            thread = await here.store.get_thread(here.project, run.thread)
-            assert thread.active_run is None
 
     play(main())
 
 
 def test_closing_as_turns_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns that had not begun when the server closed end visibly too, and ask no model."""
+    """Turns that had not begun when the server closed are due at once, and ask no model."""
     monkeypatch.setattr(executor, "DRAIN_S", 0.0)
 
     async def main() -> None:
@@ -347,10 +374,11 @@ def test_closing_as_turns_begin(monkeypatch: pytest.MonkeyPatch) -> None:
             runs = [await here.queued("hi") for _ in range(3)]
             lives = [here.executor.start(here.project, run) for run in runs]
             await here.executor.close()
-            for run, live in zip(runs, lives, strict=True):
-                assert (await here.stored(run)).is_terminal
-                assert (await over(live))[-1]
-                assert live.run.is_terminal
+            assert not here.provider.asked
+            due = {due.run for due in await here.store.list_due(here.now(), 10)}
+            assert due == {run.key for run in runs}
+            for live in lives:
+                assert await over(live)
 
     play(main())
 

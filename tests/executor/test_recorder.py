@@ -23,7 +23,7 @@ from clew.store.events import EVENTS_KEPT_MS, News
 
 from .stage import HANG, STOP, T0, over, play, says, stage
 
-RUN = Run("TR", "T", T0, "m", expires_at=T0 + 600_000, input_seq=3, last_seq=3)
+RUN = Run("TR", "T", T0, "m", expires_at=T0 + 600_000, input_seq=3, last_seq=3, turn=3)
 
 
 class Shelf:
@@ -236,7 +236,7 @@ def test_every_event_of_a_turn_is_kept() -> None:
             events = await over(here.executor.start(here.project, run))
             await here.executor.close()
             stored = await here.stored(run)
-            rows = await here.store.list_events(here.project, run.thread, run.key, run.last_seq)
+            rows = await here.store.list_events(here.project, run.thread, run.key, run.turn)
             kept = [event for _, packed in rows for event in unpack(packed, stored)]
             assert kept == events
             assert isinstance(kept[-1], RunChanged)

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec.structs import replace
 
-from clew.core.events import ArgumentsAdded, Event, ItemBegan, ItemEnded, RunChanged, TextAdded
+from clew.core.events import ArgumentsAdded, Event, ItemEnded, RunChanged, TextAdded
 from clew.core.items import Item, message, new_item
 from clew.core.kept import pack
-from clew.core.runs import EXPIRY_GRACE_MS, Run, move
+from clew.core.runs import Run
 from clew.core.threads import Receipt
 from clew.executor import replay
 from clew.executor.executor import Executor
@@ -56,7 +56,7 @@ async def elsewhere(here: Stage) -> AsyncIterator[Executor]:
 
 async def keep(here: Stage, run: Run, events: list[Event]) -> None:
     """These events were kept by a process that is dead now."""
-    row = News(here.project, run.thread, run.key, run.input_seq, 0, here.ms + 10_000, pack(events))
+    row = News(here.project, run.thread, run.key, run.turn, 0, here.ms + 10_000, pack(events))
     await here.store.append_events([row], here.ms)
 
 
@@ -172,27 +172,6 @@ def test_each_turn_is_told_by_itself() -> None:
                 )
                 again = await over(other.recall(here.project, stands, queued.last_seq))
                 assert told(again)[2:] == ["+0 assistant", "0 done", "-0", "completed"]
-
-    play(main())
-
-
-def test_a_run_whose_process_died_ends_when_its_time_is_over() -> None:
-    """What was kept is told; then whoever follows it sees that it has expired."""
-
-    async def main() -> None:
-        async with stage() as here:
-            run = await here.queued("hi", expires_at=T0 + 1_000)
-            working = move(run, "in_progress", here.now())
-            working = await here.store.move_run(here.project, "queued", working, now_ms=here.ms)
-            said: list[Event] = [ItemBegan(0, "msg_1", "assistant", T0)]
-            said.append(TextAdded(0, "msg_1", "Hel"))
-            await keep(here, run, [RunChanged(run), RunChanged(working), *said])
-            heard: list[Event] = []
-            async for events in here.executor.recall(here.project, working).follow():
-                heard += events
-                here.ms = run.expires_at + EXPIRY_GRACE_MS
-            assert told(heard) == ["queued", "in_progress", "+0 assistant", "0 Hel", "expired"]
-            assert (await here.stored(run)).status == "expired"
 
     play(main())
 

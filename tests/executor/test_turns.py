@@ -135,7 +135,7 @@ def test_a_call_that_lies_about_its_usage_adds_none(counts: tuple[int, int, int]
             assert (run.status, run.usage) == ("completed", None)
             assert [call.usage for call in here.recorded()] == [None]
             await here.executor.close()
-            assert await here.store.list_events(here.project, run.thread, run.key, run.input_seq)
+            assert await here.store.list_events(here.project, run.thread, run.key, run.turn)
 
     play(main())
 
@@ -283,7 +283,7 @@ def test_a_run_over_its_time_is_expired_while_its_model_speaks() -> None:
 
     async def main() -> None:
         async with stage([TextDelta("Hel"), HANG, STOP]) as here:
-            run = await here.finished("hi", expires_at=T0 + 20)
+            run = await here.finished("hi", expires_at=T0 + 400)
             assert (run.status, run.error) == ("expired", None)
             assert here.provider.left.is_set()
             assert await here.said(run.thread) == ["user: hi", "assistant: Hel…"]
@@ -310,7 +310,7 @@ def test_a_run_cancelled_while_it_expires_ends_as_cancelled(
                 await here.executor.cancel(project, stood)
                 return stood
 
-            queued = await here.queued("hi", expires_at=T0 + 20)
+            queued = await here.queued("hi", expires_at=T0 + 400)
             monkeypatch.setattr(here.store, "get_run", cancelled_meanwhile)
             await over(here.executor.start(here.project, queued))
             assert (await here.stored(queued)).status == "cancelled"

@@ -2,7 +2,8 @@
 
 A window is a suffix of the log, cut by the policy, from which everything is taken out that no model
 may see alone (invariant 8): an output without its call, a call without its output that the
-conversation has gone past, reasoning without the item it belongs to.
+conversation has gone past, reasoning without the item it belongs to. What remains of an answer that
+was never finished is no answer, and is not shown.
 
 The newest compaction stands for everything up to its `through`: it comes first, and what the log
 has after that place follows it, whichever side of the compaction itself it is on.
@@ -19,7 +20,7 @@ import msgspec
 
 from clew.context.tokens import Estimate, item_tokens
 from clew.core import compactions
-from clew.core.items import ANSWERED, ANSWERS, Item, pair_of
+from clew.core.items import ANSWERED, ANSWERS, Item, is_lost, pair_of
 
 Cost = Callable[[Item], int]
 """What an item costs, in tokens."""
@@ -82,6 +83,8 @@ class Reader:
     def take(self, items: Iterable[Item]) -> None:
         """The next items of the log, newest first."""
         for item in items:
+            if is_lost(item):
+                continue
             if self._compaction is not None and item.seq <= self._below:
                 self._done = True
             elif not self._fits(item):

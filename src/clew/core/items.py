@@ -132,6 +132,28 @@ def message(id: str, role: str, text: str, created_at: int, run: str | None = No
     return Item(id, role, _encode(text), created_at, run)
 
 
+def lost_message(
+    id: str, text: str, created_at: int, run: str, assistant: str | None = None
+) -> Item:
+    """What was said of an answer by a process that is gone: kept, and shown to no model."""
+    data: dict[str, Any] = {
+        "type": "message",
+        "role": "assistant",
+        "status": "incomplete",
+        "content": [text_part("assistant", text)],
+        "incomplete_details": {"reason": "run_failed"},
+        "lost": True,
+    }
+    if assistant is not None:
+        data["assistant_id"] = f"asst_{assistant}"
+    return new_item(id, data, created_at, run)
+
+
+def is_lost(item: Item) -> bool:
+    """Whether an item is what remains of an answer that was never finished."""
+    return b'"lost":true' in item.body and item.data().get("lost") is True
+
+
 def with_metadata(item: Item, metadata: Mapping[str, str]) -> Item:
     """The same message with other metadata."""
     data = item.data() | {"metadata": dict(metadata)}

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from clew.core.errors import ClewError, NotFound
+from clew.core.events import RunChanged
 from clew.core.ids import thread_of_run
 from clew.core.items import Item
-from clew.core.runs import EXPIRES_AFTER_MS, Run, move
+from clew.core.limits import Limits
+from clew.core.runs import EXPIRES_AFTER_MS, Lease, Run, move
 from clew.executor.attached import Attached
 from clew.executor.compacting import compact
+from clew.executor.ledger import Log
 from clew.executor.live import Live
 from clew.executor.recorder import Recorder
-from clew.executor.replay import Replay
-from clew.executor.turns import Log, Turn
+from clew.executor.replay import Replay, read_kept
+from clew.executor.toolbox import Toolbox, is_ours
+from clew.executor.turns import Turn
 from clew.executor.vocabularies import counter_for
+from clew.executor.watch import Watch
 from clew.executor.windows import around, count
 from clew.providers.abilities import refuse
 from clew.providers.nobody import Nobody, unknown
 from clew.providers.provider import Finish, Provider
 from clew.store.once import Once
-from clew.store.runs import Moved
+from clew.store.runs import Due, Moved
 from clew.store.store import Store
+from clew.tools.tool import Tool
 
 DRAIN_S = 10.0
 """How long `drain` lets running turns finish."""
+
+ATTEMPTS_MAX = 5
+"""So often may a run take its process down with it."""
+
+_NO_LIMITS = Limits()
 
 
 class Executor:
     """`provider_of` gives the provider for a model; `now` is the clock, in milliseconds.
 
-    A run of the Threads face is to be over `run_expires_ms` after it was made.
+    A run of the Threads face is to be over `run_expires_ms` after it was made. `tools` are those
+    that Clew runs itself, by their type.
     """
 
     def __init__(
@@ -40,44 +54,100 @@ class Executor:
         provider_of: Callable[[str], Provider],
         now: Callable[[], int],
         run_expires_ms: int = EXPIRES_AFTER_MS,
+        tools: Mapping[str, Tool] | None = None,
+        limits: Limits = _NO_LIMITS,
     ) -> None:
         self.run_expires_ms = run_expires_ms
         self._store, self._provider_of, self._now = store, provider_of, now
+        self._tools, self._limits = tools or {}, limits
         self._turns: dict[str, Turn] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, tuple[str, Live]] = {}
+        self._is_draining = False
+        self._others: set[asyncio.Task[None]] = set()
         self._recorder = Recorder(store, now)
+        self._watch = Watch(store, now, self._held, self._heed, self._take, self._look)
 
     @property
     def provider_of(self) -> Callable[[str], Provider]:
         """What gives the provider for a model."""
         return self._provider_of
 
-    def check(self, run: Run) -> None:
-        """Raise BadRequest, naming the parameter, when the run's model cannot do what it asks."""
-        provider = self._provider_of(run.model)
-        if isinstance(provider, Nobody):
-            raise unknown(run.model)
-        refuse(provider.abilities, run)
+    @property
+    def lease(self) -> Lease:
+        """What a run is stored with that this process is to work on."""
+        return self._watch.lease()
 
     @property
     def running(self) -> int:
         """How many runs this process works on."""
         return len(self._turns)
 
-    def start(self, project: str, run: Run, log: Log | None = None) -> Live:
-        """Begin with a queued run that is on disk, or go on after tool outputs.
+    def watch(self) -> None:
+        """From now on, keep leases, and take runs that are due."""
+        self._watch.start()
+
+    def check(self, run: Run) -> None:
+        """Raise BadRequest, naming the parameter, when the run's model cannot do what it asks."""
+        provider = self._provider_of(run.model)
+        if isinstance(provider, Nobody):
+            raise unknown(run.model)
+        foreign = provider.abilities.tools
+        ours = {t["type"] for t in run.tools if is_ours(t, run, self._tools, foreign)}
+        refuse(provider.abilities, run, frozenset(ours))
+
+    def receive(self, project: str, run: Run, asked: Run | None = None) -> Live:
+        """Work on a run as it was stored, or wait until it comes to its turn. It may be another
+        than was `asked` for: the one that is steered."""
+        if asked is not None and run.key != asked.key:
+            return self.following(run.key) or self.recall(project, run)
+        if run.place is None:
+            return self.start(project, run)
+        live = Live(run)
+        self._waiting[run.key] = project, live
+        return live
+
+    def start(
+        self,
+        project: str,
+        run: Run,
+        log: Log | None = None,
+        *,
+        live: Live | None = None,
+        kept: int = 0,
+    ) -> Live:
+        """Begin with a queued run that is on disk, or go on after tool outputs, or where somebody
+        else left off: `live` has what was told so far, of which so much is `kept`.
 
         `log` stands in for the store when the run is not to be stored; no event is kept then.
         """
         provider = self._provider_of(run.model)
-        live = self._recorder.record(project, run) if log is None else Live(run)
+        live = Live(run) if log else self._recorder.record(project, run, live, kept)
         strangers = provider.abilities.files
-        attach = Attached(self._store, project, self._now, strangers=strangers)
-        turn = Turn(log or self._store, provider, self._now, project, run, live, attach)
+        turn = Turn(
+            log or self._store,
+            provider,
+            self._now,
+            project,
+            run,
+            live,
+            Attached(self._store, project, self._now, strangers=strangers),
+            toolbox=self._toolbox(project, run, provider),
+            limits=self._limits.within(run.settings.get("limits")),
+            lease=self._watch.lease if log is None else None,
+            taken=run.attempts > 1,
+        )
         task = asyncio.create_task(turn.drive(), name=f"run {run.key}")
         self._turns[run.key], self._tasks[run.key] = turn, task
         task.add_done_callback(lambda _: self._forget(run.key, turn))
         return turn.live
+
+    def _toolbox(self, project: str, run: Run, provider: Provider) -> Toolbox:
+        async def load() -> dict[str, Any]:
+            thread = await self._store.get_thread(project, run.thread)
+            return thread.tool_resources or {}
+
+        return Toolbox(self._tools, project, run, provider.abilities.tools, load)
 
     async def count_input(self, run: Run, items: Sequence[Item]) -> int:
         """How many tokens a prompt of this run with these items is, to its model."""
@@ -89,19 +159,22 @@ class Executor:
         return await compact(self._provider_of(run.model), run, items, self._now())
 
     def following(self, run: str) -> Live | None:
-        """The events of a run this process is working on."""
+        """The events of a run this process is working on, or that waits here for its turn."""
         turn = self._turns.get(run)
-        return None if turn is None else turn.live
+        if turn is not None:
+            return turn.live
+        return self._waiting[run][1] if run in self._waiting else None
 
-    def recall(self, project: str, run: Run, turn: int | None = None) -> Live:
+    def recall(self, project: str, run: Run, turn: int = 0) -> Live:
         """What happened in a turn of a stored run, the first one if not said: as it happens here,
         or told again from what was kept, here or by another process.
         """
-        turn = run.input_seq if turn is None else turn
         live = self._recorder.live(run.key, turn)
+        if live is None and run.key in self._waiting:
+            live = self._waiting[run.key][1]
 
         async def look() -> Run:
-            return await self._current(project, run)
+            return await self.current(project, run)
 
         return live or Replay(self._store, project, run, turn, look, self._now)
 
@@ -112,10 +185,10 @@ class Executor:
         """
         while True:
             turn = self._turns.get(run.key)
-            waits = run.status == "requires_action" or (run.status == "queued" and turn is None)
+            idle = run.status == "queued" and turn is None
+            waits = run.status == "requires_action" or run.waits_in_line or idle
             try:
-                target = "cancelled" if waits else "cancelling"
-                moved = await self._move(project, run, target, once)
+                moved = await self._move(project, run, "cancelled" if waits else "cancelling", once)
             except Moved as lost:
                 run = lost.run
                 continue
@@ -130,17 +203,43 @@ class Executor:
         except Moved as lost:
             return lost.run
 
+    async def current(self, project: str, run: Run) -> Run:
+        """The run as it stands, expired if it has waited for its client for too long."""
+        run = await self._store.get_run(project, run.thread, run.key)
+        return await self.expire(project, run) if run.is_abandoned(self._now()) else run
+
+    async def go_on(self, project: str, thread: str) -> None:
+        """The thread may be free: work on what it goes on with, if nobody does."""
+        if self._is_draining:
+            return  # it stays due, and is found by whoever looks next
+        run = await self._store.claim_run(project, thread, self._watch.lease(), self._now())
+        if run is not None:
+            await self._resume(project, run)
+
+    async def heed(self, project: str, thread: str) -> None:
+        """Somebody may have told the thread's active run to stop, or ended it."""
+        for key, turn in list(self._turns.items()):
+            if thread_of_run(key) == thread:
+                run = await self._store.get_run(project, thread, key)
+                if run.status == "cancelling":
+                    turn.let_go()
+        await self.go_on(project, thread)
+
     def abandon(self, thread: str) -> None:
         """Let go of the model for a thread that is gone."""
         for run, turn in self._turns.items():
             if thread_of_run(run) == thread:
                 turn.let_go()
+        for run in [run for run in self._waiting if thread_of_run(run) == thread]:
+            self._waiting.pop(run)[1].end()
 
     def let_go(self, run: str) -> None:
         """Let go of the model for a run that is gone."""
         turn = self._turns.get(run)
         if turn is not None:
             turn.let_go()
+        if run in self._waiting:
+            self._waiting.pop(run)[1].end()
 
     def steer(self, run: str) -> None:
         """End a response where it stands, as `incomplete`, so that more input can be added to it.
@@ -152,31 +251,114 @@ class Executor:
             turn.steer()
 
     async def drain(self) -> None:
-        """Let running turns finish; those that take too long fail visibly."""
+        """Let running turns finish; those that take too long are left to whoever comes next."""
+        self._is_draining = True
         tasks = list(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_S)
-        for turn in self._turns.values():
-            turn.let_go()
-        await asyncio.gather(*tasks)
+        await self._watch.stop()
+        left, held = list(self._turns.values()), self._held()
+        for turn in left:
+            turn.hand_over()
+        await asyncio.gather(*tasks, *self._others, return_exceptions=True)
+        for _, live in self._waiting.values():
+            live.end()
+        await self._recorder.close()
+        await self._watch.give_up(held)
 
     async def close(self) -> None:
         """Drain, and keep what there is."""
         await self.drain()
-        await self._recorder.close()
+        for tool in self._tools.values():
+            await tool.close()
 
-    async def _current(self, project: str, run: Run) -> Run:
-        """The run as it stands, expired if its time is over and nobody here works on it."""
-        run = await self._store.get_run(project, run.thread, run.key)
-        if not run.is_abandoned(self._now()) or self.following(run.key):
-            return run
-        return await self.expire(project, run)
+    # what the watch asks for
 
-    async def _move(self, project: str, run: Run, status: str, once: Once | None = None) -> Run:
+    def _held(self) -> list[Due]:
+        return [
+            Due(turn.project, turn.run.thread, key)
+            for key, turn in self._turns.items()
+            if turn.is_stored
+        ]
+
+    def _heed(self, run: str, status: str | None) -> None:
+        """How a run stands that this process works on; None when somebody else does."""
+        turn = self._turns.get(run)
+        if turn is None:
+            return
+        if status is None and not turn.run.is_terminal:
+            turn.hand_over()
+            self._recorder.give_up(turn.live)
+        elif status == "cancelling":
+            turn.let_go()
+
+    async def _take(self, due: Due) -> None:
+        if due.run not in self._turns:
+            await self.go_on(due.project, due.thread)
+
+    async def _look(self) -> None:
+        """Whether runs that wait here have come to their turn elsewhere."""
+        for key, (project, live) in list(self._waiting.items()):
+            try:
+                run = await self._store.get_run(project, live.run.thread, key)
+            except NotFound:
+                self.let_go(key)
+                continue
+            if run.place is None and key in self._waiting and key not in self._turns:
+                del self._waiting[key]
+                self._spawn(self._pass_on(project, run, live))
+
+    async def _pass_on(self, project: str, run: Run, live: Live) -> None:
+        """Tell here what happens to a run elsewhere."""
+        told = len(live.events)
+        async for events in self.recall(project, run).follow():
+            news = events[told:]
+            told = max(0, told - len(events))
+            for event in news:
+                live.tell(event)
+        live.end()
+
+    async def _resume(self, project: str, run: Run) -> None:
+        """Work on a run that was claimed: it comes to its turn, or its worker is gone."""
+        if run.status == "requires_action":
+            await self.expire(project, run)
+            return
+        _, live = self._waiting.pop(run.key, ("", None))
+        if run.attempts > ATTEMPTS_MAX:
+            error = {"code": "server_error", "message": f"Given up after {ATTEMPTS_MAX} attempts."}
+            await self._move(project, run, "failed", error=error)
+        elif run.attempts == 1:
+            self.start(project, run, live=live)
+        else:
+            kept = await read_kept(self._store, project, run, run.turn, 0)
+            self.start(project, run, live=Live.again(run, kept), kept=len(kept))
+
+    async def _move(
+        self, project: str, run: Run, status: str, once: Once | None = None, **changes: Any
+    ) -> Run:
         now = self._now()
-        moved = move(run, status, now)
-        return await self._store.move_run(project, run.status, moved, now_ms=now, once=once)
+        moved = move(run, status, now, **changes)
+        moved = await self._store.move_run(project, run.status, moved, now_ms=now, once=once)
+        if run.key in self._waiting and moved.is_terminal:
+            live = self._waiting.pop(run.key)[1]
+            live.tell(RunChanged(moved))
+            live.end()
+        if moved.next_run is not None:
+            await self.go_on(project, run.thread)
+        return moved
 
     def _forget(self, run: str, turn: Turn) -> None:
         if self._turns.get(run) is turn:
             del self._turns[run], self._tasks[run]
+        if turn.run.next_run is not None and turn.run.is_terminal:
+            self._spawn(self._go_on_quietly(turn.project, turn.run.thread))
+
+    async def _go_on_quietly(self, project: str, thread: str) -> None:
+        """A thread that is not gone on with stays due, and is found by whoever looks next."""
+        with suppress(ClewError):
+            await self.go_on(project, thread)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)

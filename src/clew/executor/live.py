@@ -19,12 +19,12 @@ class Live:
     """An append-only list of events that any number of followers read at their own pace.
 
     A follower that comes late gets everything from the beginning, and one that goes away leaves
-    nothing behind. `turn` is where the log stood when this began: a run has one turn, and another
-    each time it goes on after tool outputs.
+    nothing behind. `turn` names the turn: a run has one, and another each time it goes on after
+    tool outputs.
     """
 
     def __init__(self, run: Run) -> None:
-        self.turn = run.last_seq
+        self.turn = run.turn
         self.events: list[Event] = [RunChanged(run)]
         self.over = False
         self._waiting: list[Callable[[], None]] = []
@@ -40,6 +40,16 @@ class Live:
                 live.tell(event)
         live.tell(RunChanged(run))
         live.end()
+        return live
+
+    @classmethod
+    def again(cls, run: Run, kept: list[Event]) -> Live:
+        """A turn that somebody else began: what was kept of it, to be gone on from."""
+        live = cls(_as_of("queued", run))
+        if kept:
+            live.events = kept
+        elif run.status != "queued":
+            live.tell(RunChanged(_as_of("in_progress", run)))
         return live
 
     @property

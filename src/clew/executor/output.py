@@ -24,6 +24,7 @@ from clew.core.events import (
 from clew.core.ids import new_item_id, new_key
 from clew.core.items import CALLS, Item, new_item, text_part
 from clew.core.runs import Run
+from clew.executor.toolbox import Asked
 from clew.providers.provider import (
     AnnotationDelta,
     Delta,
@@ -95,13 +96,21 @@ class Output:
     """`take` deltas, then `finish`: the items in the order the model began them.
 
     `first` is the index of the first item: a run that asks its model more than once goes on
-    counting.
+    counting. Calls of functions that Clew `owns` are no items of the model's: they are in `asked`,
+    once they are whole.
     """
 
     def __init__(
-        self, run: Run, tell: Callable[[Event], None], now: Callable[[], int], first: int = 0
+        self,
+        run: Run,
+        tell: Callable[[Event], None],
+        now: Callable[[], int],
+        first: int = 0,
+        owns: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self._run, self._tell, self._now = run, tell, now
+        self._run, self._tell, self._now, self._owns = run, tell, now, owns
+        self._ours: dict[int | str, Asked] = {}
+        self.asked: list[Asked] = []
         self._open: list[_Draft] = []
         self.next_index = first
         self._message: _Draft | None = None
@@ -121,6 +130,8 @@ class Output:
                 self._take_annotation(delta)
             case HostedDelta():
                 self._take_hosted(delta)
+            case ItemDone(item) if item["type"] == "function_call" and self._owns(item["name"]):
+                self._take_ours_whole(item)
             case ItemDone():
                 self._take_whole(self._draft_of(delta), delta.item)
 
@@ -175,6 +186,9 @@ class Output:
         return self._message
 
     def _take_call(self, delta: ToolCallDelta) -> None:
+        if delta.index in self._ours or (delta.name and self._owns(delta.name)):
+            self._take_ours(delta)
+            return
         call = self._calls.get(delta.index)
         if call is None:
             self._close_texts()
@@ -183,6 +197,24 @@ class Output:
             self._calls[delta.index] = call
         if delta.arguments and not call.closed:
             self._add_arguments(call, delta.arguments)
+
+    def _take_ours(self, delta: ToolCallDelta) -> None:
+        call = self._ours.get(delta.index)
+        if call is None:
+            self._close_texts()
+            call = self._ours[delta.index] = Asked(delta.name or "", "")
+            self._ours[delta.call_id or ""] = call
+            self.asked.append(call)
+        call.arguments += delta.arguments
+
+    def _take_ours_whole(self, item: dict[str, Any]) -> None:
+        """One of ours is complete, whether or not a delta said so."""
+        call = self._ours.get(item["call_id"])
+        if call is None:
+            self._close_texts()
+            call = Asked(item["name"], "")
+            self.asked.append(call)
+        call.arguments = item["arguments"]
 
     def _add_arguments(self, call: _Draft, arguments: str) -> None:
         call.arguments.append(arguments)

@@ -44,6 +44,7 @@ class _Record(msgspec.Struct, eq=False):
     live: Live
     run: Run
     kept: int = 0
+    is_given_up: bool = False
 
     @property
     def name(self) -> tuple[str, int]:
@@ -65,13 +66,21 @@ class Recorder:
         self._writing: asyncio.Task[None] | None = None
         self._failures = 0
 
-    def record(self, project: str, run: Run) -> Live:
-        """The events of a turn that begins now; they are kept as they come."""
-        live = Live(run)
-        record = _Record(project, live, run)
+    def record(self, project: str, run: Run, live: Live | None = None, kept: int = 0) -> Live:
+        """The events of a turn that begins now, or goes on with `live`, of which so many were
+        `kept` by others; they are kept as they come."""
+        live = live or Live(run)
+        record = _Record(project, live, run, kept)
         self._records[record.name] = record
         self._has_news(record)
         return live
+
+    def give_up(self, live: Live) -> None:
+        """Keep nothing more of a turn that somebody else goes on with."""
+        for record in [one for one in self._records.values() if one.live is live]:
+            del self._records[record.name]
+            record.is_given_up = True
+            self._waiting = [other for other in self._waiting if other is not record]
 
     def live(self, run: str, turn: int) -> Live | None:
         """A turn of this process that is not over, or not all kept."""
@@ -92,6 +101,8 @@ class Recorder:
         self._cancel_timer()
 
     def _has_news(self, record: _Record) -> None:
+        if record.is_given_up:
+            return
         self._waiting.append(record)
         if self._timer is None and self._writing is None:
             self._schedule(FLUSH_S)
@@ -155,6 +166,8 @@ class Recorder:
 
     def _was_kept(self, record: _Record, size: int) -> None:
         record.kept = size
+        if record.is_given_up:
+            return
         if record.is_done:
             self._records.pop(record.name, None)
         else:

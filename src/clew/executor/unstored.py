@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clew.core.items import Item
-from clew.core.runs import Run
+from clew.core.runs import Call, Run
 from clew.store.store import Store
 
 
@@ -39,9 +39,20 @@ class Unstored:
     async def get_run(self, project: str, thread: str, run: str) -> Run:
         return self._run
 
+    async def list_calls(self, project: str, thread: str, run: str) -> list[Call]:
+        return []
+
     async def move_run(
-        self, project: str, was: str, run: Run, items: Sequence[Item] = (), **_: Any
+        self,
+        project: str,
+        was: str,
+        run: Run,
+        items: Sequence[Item] = (),
+        changed: Sequence[Item] = (),
+        **_: Any,
     ) -> Run:
+        now = {item.id: item for item in changed}
+        self._newest = [now.get(item.id, item) for item in self._newest]
         for item in items:
             item.seq = (self._newest[0].seq if self._newest else self._last_seq) + 1
             self._newest.insert(0, item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clew.core.threads import Thread
 from clew.server import threads as thread_routes
 from clew.server.http import Answer, Request, Route, Server, encode
+from clew.server.messages import append
 from clew.wire import conversations, items, threads
 from clew.wire.errors import Face
 from clew.wire.fields import encode_page, page_of
@@ -50,17 +51,12 @@ async def delete_conversation(server: Server, request: Request) -> Answer:
 async def create_items(server: Server, request: Request) -> Answer:
     now = server.now()
     include = request.query().get("include", ())
-    added = items.items_of(request.body()["items"], now)
+    body = request.body()
+    added = items.items_of(body["items"], now)
     encoded = items.encode_items(added, False, include)
-    revision, _ = await server.store.append_items(
-        request.project,
-        request.key("thread"),
-        added,
-        now,
-        if_revision=request.if_revision(),
-        once=request.once(now, lambda _: encoded),
-    )
-    return Answer(encoded, revision)
+    once = request.once(now, lambda _: encoded)
+    key, on_busy = request.key("thread"), body.get("on_busy")
+    return Answer(encoded, await append(server, request, key, added, now, on_busy, once))
 
 
 async def list_items(server: Server, request: Request) -> Answer:

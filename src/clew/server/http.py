@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from clew.core.busy import OnBusy
 from clew.core.errors import BadRequest, ClewError
 from clew.core.ids import is_id, key_of, random_part
 from clew.executor.executor import Executor
@@ -78,14 +79,20 @@ class Disconnected(Exception):
 
 class Server(msgspec.Struct):
     """What handlers work with. `now` is the clock, in milliseconds since 1970; `answers` counts
-    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`."""
+    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`.
+    `on_busy` is what happens on a busy thread where neither request nor thread says so."""
 
     store: Store
     executor: Executor
     now: Callable[[], int]
     routes: Sequence[Route]
     wake_indexer: Callable[[], None]
+    on_busy: str = "reject"
     answers: Counter[int] = msgspec.field(default_factory=Counter)
+
+    def busy(self, asked: str | None) -> OnBusy:
+        """What happens if the thread is busy, where the request asks for this."""
+        return OnBusy(asked, self.on_busy)
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from clew.core.errors import NotFound
 from clew.core.ids import key_of
 from clew.core.items import THREAD_ROLES, Item
 from clew.server.http import Answer, Request, Route, Server, encode
+from clew.store.once import Once
 from clew.wire import messages
 from clew.wire.fields import page_of
 
 
 async def create_message(server: Server, request: Request) -> Answer:
     now, thread = server.now(), request.key("thread")
-    item = messages.decode_message(request.json(), now)
+    item, on_busy = messages.decode_posted(request.json(), now)
     encoded = messages.encode_message(item, thread)
     once = request.once(now, lambda _: encoded)
-    revision, _ = await server.store.append_items(
-        request.project, thread, (item,), now, if_revision=request.if_revision(), once=once
-    )
+    revision = await append(server, request, thread, (item,), now, on_busy, once)
     return Answer(encoded, revision)
+
+
+async def append(
+    server: Server,
+    request: Request,
+    thread: str,
+    items: Sequence[Item],
+    now: int,
+    on_busy: str | None,
+    once: Once | None,
+) -> int:
+    """Append to a thread, or do what is to be done if it is busy; the thread's revision."""
+    revision, _ = await server.store.append_items(
+        request.project,
+        thread,
+        items,
+        now,
+        on_busy=server.busy(on_busy),
+        if_revision=request.if_revision(),
+        once=once,
+    )
+    waits = bool(items) and not items[-1].seq
+    if waits or on_busy in ("interrupt", "rollback"):
+        await server.executor.heed(request.project, thread)
+    return revision
 
 
 async def list_messages(server: Server, request: Request) -> Answer:
@@ -88,7 +114,7 @@ async def _message(server: Server, request: Request) -> Item:
 _PATH = "/v1/threads/{thread_id}/messages"
 _ONE = f"{_PATH}/{{message_id}}"
 ROUTES = [
-    Route("POST", _PATH, create_message, "threads", "Create a message", messages.CREATE),
+    Route("POST", _PATH, create_message, "threads", "Create a message", messages.POST),
     Route("GET", _PATH, list_messages, "threads", "List messages", query=messages.LIST),
     Route("GET", _ONE, get_message, "threads", "Retrieve a message"),
     Route("POST", _ONE, update_message, "threads", "Modify a message", messages.UPDATE),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from clew.core.busy import OnBusy
 from clew.core.errors import BadRequest, Busy, ClewError, NotFound
 from clew.core.ids import key_of, new_key, new_run_key, thread_of_run
 from clew.core.items import CALLS, OUTPUTS, Item, call_id, unanswered
@@ -74,7 +75,13 @@ async def begin(
     if body.get("store") is False:
         log = Unstored(run, input, None if place.is_new else server.store, place.end)
     else:
-        log, run = None, await _create_run(server, request, run, input, place, now)
+        busy = server.busy(body.get("on_busy"))
+        log, made = None, await _create_run(server, request, run, input, place, now, busy)
+        if made.place is not None or made.key != run.key:
+            live = server.executor.receive(project, made, run)
+            await server.executor.heed(project, made.thread)
+            return Begun(live, place, input)
+        run = made
     if body.get("generate") is False or _prewarms(body):
         live = await _prepared(server, project, run, log)
     else:
@@ -112,12 +119,12 @@ async def find_run(server: Server, project: str, id: str) -> Run:
 
 
 async def end_expired(server: Server, project: str, busy: Busy) -> bool:
-    """End the run that holds a thread if its time is over and nobody here works on it.
+    """End the run that holds a thread if it has waited for its client for too long.
 
     Returns whether the thread is free.
     """
     run = await server.store.get_run(project, busy.thread, busy.run)
-    if not run.is_abandoned(server.now()) or server.executor.following(run.key):
+    if not run.is_abandoned(server.now()):
         return run.is_terminal
     await server.executor.expire(project, run)
     return True
@@ -146,28 +153,37 @@ async def _after(server: Server, project: str, previous: str) -> Place:
 
 
 async def _create_run(
-    server: Server, request: Request, run: Run, input: list[Item], place: Place, now: int
+    server: Server,
+    request: Request,
+    run: Run,
+    input: list[Item],
+    place: Place,
+    now: int,
+    busy: OnBusy,
 ) -> Run:
     """Store the run where it goes. A chain that has gone on, or a conversation, is forked."""
-    once = request.once(now, reference, project_wide=True)
+    how: dict[str, Any] = {
+        "once": request.once(now, reference, project_wide=True),
+        "lease": server.executor.lease,
+    }
     project, thread = request.project, place.thread
     if place.is_new:
-        return await server.store.create_run(project, run, input, thread=thread, once=once)
+        return await server.store.create_run(project, run, input, thread=thread, **how)
     if place.at_seq is None:
-        revision = request.if_revision()
-        return await server.store.create_run(project, run, input, if_revision=revision, once=once)
+        how |= {"if_revision": request.if_revision(), "on_busy": busy}
+        return await server.store.create_run(project, run, input, **how)
     if thread.chain and thread.last_seq == place.at_seq and thread.active_run is None:
         try:
-            return await server.store.create_run(
-                project, run, input, if_last_seq=place.at_seq, once=once
-            )
+            how["if_last_seq"] = place.at_seq
+            return await server.store.create_run(project, run, input, **how)
         except ClewError as error:
             if error.code not in ("conflict", "busy"):
                 raise
     key = new_key(now)
     fork = Thread(key, now, now, chain=True, parent=thread.key, parent_seq=place.at_seq)
     moved = replace(run, key=new_run_key(key, now), thread=key)
-    return await server.store.create_run(project, moved, input, thread=fork, once=once)
+    how.pop("if_last_seq", None)
+    return await server.store.create_run(project, moved, input, thread=fork, **how)
 
 
 async def _prepared(server: Server, project: str, run: Run, log: Unstored | None) -> Live:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -68,6 +69,8 @@ async def delete_response(server: Server, request: Request) -> Answer:
     except NotFound:
         raise NotFound("run", id) from None
     server.executor.let_go(key)
+    with suppress(NotFound):
+        await server.executor.go_on(request.project, thread)
     return Answer(answer(receipt))
 
 

@@ -46,11 +46,20 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
     once = request.once(now, _encode)
     try:
         made = await server.store.create_run(
-            request.project, run, items, if_revision=request.if_revision(), once=once
+            request.project,
+            run,
+            items,
+            on_busy=server.busy(body.get("on_busy")),
+            lease=server.executor.lease,
+            if_revision=request.if_revision(),
+            once=once,
         )
     except Replayed as replayed:
         return await _again(server, request, replayed, body, include=include)
-    return _started(server, request, made, body, RunStream(include=include))
+    live = server.executor.receive(request.project, made, run)
+    if made.place is not None:
+        await server.executor.heed(request.project, thread)
+    return _told(live, made, body, RunStream(include=include))
 
 
 async def create_thread_and_run(server: Server, request: Request) -> Answer | Stream:
@@ -67,11 +76,13 @@ async def create_thread_and_run(server: Server, request: Request) -> Answer | St
         async with with_store(server, request.project, asked, THREAD_STORE_DAYS) as resources:
             thread.tool_resources = resources
             args = request.project, run, items
-            made = await server.store.create_run(*args, thread=thread, once=once)
+            lease = server.executor.lease
+            made = await server.store.create_run(*args, thread=thread, lease=lease, once=once)
     except Replayed as replayed:
         return await _again(server, request, replayed, body, with_thread=True)
     stored = await server.store.get_thread(request.project, thread.key)
-    return _started(server, request, made, body, RunStream(stored))
+    live = server.executor.start(request.project, made)
+    return _told(live, made, body, RunStream(stored))
 
 
 def _decode(
@@ -140,6 +151,7 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
             move(msgspec.structs.replace(run, status="requires_action"), "queued", now),
             items,
             now_ms=now,
+            lease=server.executor.lease,
             once=once,
         )
     except Replayed as replayed:
@@ -147,7 +159,8 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
     except Moved as lost:
         raise IllegalMove(lost.run.status, "queued") from None
     answered = {data["call_id"]: data["output"] for data in outputs}
-    return _started(server, request, moved, body, RunStream(answered=(calls, answered)))
+    live = server.executor.start(request.project, moved)
+    return _told(live, moved, body, RunStream(answered=(calls, answered)))
 
 
 async def list_steps(server: Server, request: Request) -> Answer:
@@ -203,20 +216,16 @@ async def tell(live: Live, encoder: Encoder) -> AsyncIterator[bytes]:
         yield b"".join([encoder.encode(event) for event in events])
 
 
-def _started(
-    server: Server, request: Request, run: Run, body: dict[str, Any], stream: RunStream
-) -> Answer | Stream:
-    live = server.executor.start(request.project, run)
+def _told(live: Live, run: Run, body: dict[str, Any], stream: RunStream) -> Answer | Stream:
+    """The answer to a request that began a run, as it asks to be told."""
     if body.get("stream"):
         return Stream(tell(live, stream))
     return Answer(_encode(run))
 
 
 async def _current(server: Server, project: str, run: Run) -> Run:
-    """The run, expired if its time is over and nobody here works on it."""
-    if not run.is_abandoned(server.now()) or server.executor.following(run.key):
-        return run
-    return await server.executor.expire(project, run)
+    """The run, expired if it has waited for its client for too long."""
+    return await server.executor.expire(project, run) if run.is_abandoned(server.now()) else run
 
 
 async def _again(

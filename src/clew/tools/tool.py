@@ -93,6 +93,10 @@ class Tool(Protocol):
         arguments and its output, as the model wrote and would read them. None for nothing."""
         ...
 
+    async def close(self) -> None:
+        """End whatever is still running."""
+        ...
+
 
 class ToolError(Exception):
     """What a tool cannot do for a run, in words for whoever made the run."""

@@ -9,26 +9,31 @@ from clew.core.items import Item
 from clew.core.threads import Thread
 from clew.wire import items
 from clew.wire.checks import Nullable, Record
-from clew.wire.fields import METADATA, seconds
+from clew.wire.fields import METADATA, ON_BUSY, seconds
 from clew.wire.threads import standing
 
 CREATE = Record(
-    {"metadata": METADATA, "items": Nullable(items.input_items(min_items=0))},
+    {
+        "metadata": METADATA,
+        "items": Nullable(items.input_items(min_items=0)),
+        "on_busy": ON_BUSY,
+    },
 )
-UPDATE = Record({"metadata": METADATA}, required=("metadata",))
+UPDATE = Record({"metadata": METADATA, "on_busy": ON_BUSY}, required=("metadata",))
 
 
 def decode_conversation(body: Any, now_ms: int) -> tuple[Thread, list[Item]]:
     """A new thread and its first items, from a checked body."""
     CREATE.check(body)
-    thread = Thread(new_key(now_ms), now_ms, now_ms, body.get("metadata") or {})
+    metadata, on_busy = body.get("metadata") or {}, body.get("on_busy")
+    thread = Thread(new_key(now_ms), now_ms, now_ms, metadata, on_busy=on_busy)
     return thread, items.items_of(body.get("items") or (), now_ms)
 
 
 def decode_changes(body: Any) -> dict[str, Any]:
     """What a checked update replaces, by the names of `Store.update_thread`; null clears."""
     UPDATE.check(body)
-    return {"metadata": body["metadata"] or {}}
+    return {"metadata": body["metadata"] or {}, "on_busy": body.get("on_busy")}
 
 
 def encode_conversation(thread: Thread) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clew.core.busy import ON_BUSY as BUSY_POLICIES
 from clew.core.ids import PREFIXES, key_of
 from clew.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page
 from clew.wire import refusals
@@ -30,6 +31,21 @@ METADATA = Nullable(METADATA_MAP)
 TEMPERATURE = Nullable(Number(0, 2))
 TOP_P = Nullable(Number(0, 1))
 REASONING_EFFORT = Nullable(Choice("none", "minimal", "low", "medium", "high", "xhigh", "max"))
+
+ON_BUSY = Nullable(Choice(*BUSY_POLICIES))
+"""What happens on a busy thread: Clew's own, on every route that writes to a thread's log."""
+
+LIMITS = Nullable(
+    Record(
+        {
+            "steps": Integer(1),
+            "seconds": Number(0.001, 86_400),
+            "tokens": Integer(1),
+            "cost": Number(0, 1e9),
+        }
+    )
+)
+"""How much a run may do: Clew's own (`clew.core.limits`)."""
 
 TOOL_FILES = Record({"file_ids": ListOf(Id(), max_items=20)})
 VECTOR_STORE_IDS = ListOf(Id(), max_items=1)

@@ -14,7 +14,7 @@ import msgspec
 from clew.core.ids import new_item_id
 from clew.core.items import Item, message, new_item
 from clew.wire.checks import ListOf, Record, Spec, Tagged, Unsupported
-from clew.wire.fields import INCLUDE, PAGE
+from clew.wire.fields import INCLUDE, ON_BUSY, PAGE
 from clew.wire.item_types import DEFAULTS, KINDS
 from clew.wire.messages import encode_list
 from clew.wire.parts import fill, filled
@@ -33,7 +33,7 @@ def input_items(min_items: int = 1) -> ListOf:
 
 
 _INPUT = input_items()
-CREATE = Record({"items": _INPUT}, required=("items",))
+CREATE = Record({"items": _INPUT, "on_busy": ON_BUSY}, required=("items",))
 
 _READ: dict[str, Spec] = {"include": INCLUDE}
 READ = Record(_READ)

@@ -14,7 +14,7 @@ import msgspec
 from clew.core.ids import new_item_id
 from clew.core.items import Item, message, new_item
 from clew.wire.checks import Choice, Either, Id, ListOf, Nullable, Record, Tagged, Text
-from clew.wire.fields import METADATA, PAGE, TEXT_MAX
+from clew.wire.fields import METADATA, ON_BUSY, PAGE, TEXT_MAX
 from clew.wire.parts import THREAD_PART, from_thread_part, to_thread_parts
 from clew.wire.refusals import Path
 
@@ -36,6 +36,8 @@ CREATE = Record(
     },
     required=("role", "content"),
 )
+POST = Record(CREATE.fields | {"on_busy": ON_BUSY}, CREATE.required)
+"""A message as it is posted to a thread."""
 UPDATE = Record({"metadata": METADATA})
 LIST = Record(PAGE | {"run_id": Id()})
 _CREATE_ALL = ListOf(CREATE)
@@ -48,6 +50,12 @@ def decode_message(body: Any, now_ms: int, path: Path = ()) -> Item:
     """A new item for a checked message; the server's fields are its own."""
     CREATE.check(body, path)
     return _item(body, now_ms)
+
+
+def decode_posted(body: Any, now_ms: int) -> tuple[Item, str | None]:
+    """The same for one that is posted, and what is to happen if its thread is busy."""
+    POST.check(body)
+    return _item({n: v for n, v in body.items() if n != "on_busy"}, now_ms), body.get("on_busy")
 
 
 def decode_messages(bodies: Any, now_ms: int, path: Path = ("messages",)) -> list[Item]:

@@ -25,7 +25,16 @@ from clew.wire.checks import (
     Tagged,
     Text,
 )
-from clew.wire.fields import INCLUDE, METADATA, PAGE, REASONING_EFFORT, TEMPERATURE, TOP_P
+from clew.wire.fields import (
+    INCLUDE,
+    LIMITS,
+    METADATA,
+    ON_BUSY,
+    PAGE,
+    REASONING_EFFORT,
+    TEMPERATURE,
+    TOP_P,
+)
 from clew.wire.item_types import KINDS
 from clew.wire.parts import kinds, shape
 from clew.wire.refusals import refuse, unsupported_parameter
@@ -164,6 +173,8 @@ CREATE = Record(
         "user": Nullable(Text(512)),
         "safety_identifier": Nullable(Text(128)),
         "service_tier": Nullable(Choice(*_TIERS)),
+        "on_busy": ON_BUSY,
+        "limits": LIMITS,
         **_CACHE,
     },
     ["model"],

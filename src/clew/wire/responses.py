@@ -15,7 +15,7 @@ from clew.wire.fields import seconds
 _KEPT = """temperature top_p top_logprobs tool_choice parallel_tool_calls max_output_tokens
     max_tool_calls reasoning truncation include background stream prompt context_management
     moderation access_programs image previous_response_id prompt_cache_key prompt_cache_retention
-    prompt_cache_options service_tier user safety_identifier""".split()
+    prompt_cache_options service_tier user safety_identifier limits""".split()
 """What a request says that its run keeps under the same name."""
 
 _IDLE: dict[str, tuple[Any, ...]] = {

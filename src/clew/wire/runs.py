@@ -24,7 +24,9 @@ from clew.wire.checks import (
     Text,
 )
 from clew.wire.fields import (
+    LIMITS,
     METADATA,
+    ON_BUSY,
     PAGE,
     REASONING_EFFORT,
     TEMPERATURE,
@@ -77,6 +79,7 @@ _SETTINGS: dict[str, Spec] = {
     "tool_choice": NESTED_CHOICE,
     "parallel_tool_calls": Nullable(Flag()),
     "response_format": NESTED_FORMAT,
+    "limits": LIMITS,
 }
 CREATE = Record(
     _SETTINGS
@@ -84,6 +87,7 @@ CREATE = Record(
         "reasoning_effort": REASONING_EFFORT,
         "additional_instructions": _INSTRUCTIONS,
         "additional_messages": Nullable(ListOf(messages.CREATE)),
+        "on_busy": ON_BUSY,
     },
     ["assistant_id"],
 )
@@ -152,6 +156,7 @@ def _settings(said: Mapping[str, Any]) -> dict[str, Any]:
         "parallel_tool_calls": said.get("parallel_tool_calls"),
         "text_format": flatten_format(said.get("response_format")),
         "reasoning": {"effort": effort} if effort else None,
+        "limits": said.get("limits"),
     }
     return {name: value for name, value in settings.items() if value is not None}
 
@@ -218,7 +223,14 @@ def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
         "parallel_tool_calls": settings.get("parallel_tool_calls", True),
         "response_format": nest_format(settings.get("text_format")),
         "reasoning_effort": (settings.get("reasoning") or {}).get("effort"),
+        **_standing(run),
     }
+
+
+def _standing(run: Run) -> dict[str, Any]:
+    """How the run stands: what Clew says of it beyond OpenAI's fields."""
+    standing = {"attempts": run.attempts}
+    return {"clew": standing | ({"place": run.place} if run.place is not None else {})}
 
 
 def last_error(run: Run) -> dict[str, str] | None:

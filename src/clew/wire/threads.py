@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from clew.core.busy import ON_BUSY as POLICIES
 from clew.core.ids import new_key
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery
 from clew.core.threads import Receipt, Thread
 from clew.wire import messages
-from clew.wire.checks import Integer, ListOf, Record, Spec
-from clew.wire.fields import METADATA, METADATA_MAP, PAGE, TOOL_RESOURCES, page_of, seconds
+from clew.wire.checks import Choice, Integer, ListOf, Record, Spec
+from clew.wire.fields import METADATA, METADATA_MAP, ON_BUSY, PAGE, TOOL_RESOURCES, page_of, seconds
 from clew.wire.queries import decode_query
 from clew.wire.refusals import Path
 from clew.wire.tool_resources import NEW_TOOL_RESOURCES
@@ -21,9 +22,12 @@ CREATE = Record(
         "messages": ListOf(messages.CREATE),
         "tool_resources": NEW_TOOL_RESOURCES,
         "metadata": METADATA,
+        "on_busy": ON_BUSY,
     }
 )
-UPDATE = Record({"tool_resources": TOOL_RESOURCES, "metadata": METADATA})
+UPDATE = Record(
+    {"tool_resources": TOOL_RESOURCES, "metadata": METADATA, "on_busy": Choice(*POLICIES)}
+)
 
 _YEAR_10000 = 253_402_300_800
 _SECONDS = Integer(0, _YEAR_10000)
@@ -50,6 +54,7 @@ def decode_thread(body: Any, now_ms: int, path: Path = ()) -> tuple[Thread, list
         updated_at=now_ms,
         metadata=body.get("metadata") or {},
         tool_resources=body.get("tool_resources"),
+        on_busy=body.get("on_busy"),
     )
     return thread, messages.items_of(body.get("messages", ()), now_ms)
 
@@ -101,6 +106,7 @@ def standing(thread: Thread, prefix: str, run_prefix: str) -> dict[str, Any]:
         "updated_at": seconds(thread.updated_at),
         "last_seq": thread.last_seq,
         "forked_from": fork,
+        "on_busy": thread.on_busy,
         "active_run": run_prefix + thread.active_run if thread.active_run else None,
     }
 

@@ -27,9 +27,9 @@ import apsw
 import msgspec
 
 from clew.core.errors import ClewError, Replayed
+from clew.store.runs import Moved
 from clew.store.sqlite import gaps
 from clew.store.sqlite.failures import told
-from clew.store.runs import Moved
 
 T = TypeVar("T")
 LOCK_TIMEOUT_MS = 10_000
