@@ -50,6 +50,7 @@ def test_the_conversation_object() -> None:
             "updated_at": 1_700_000_000,
             "last_seq": 0,
             "forked_from": {"id": "conv_P", "seq": 2},
+            "on_busy": None,
             "active_run": "resp_TR",
         },
     }
@@ -57,9 +58,12 @@ def test_the_conversation_object() -> None:
 
 
 def test_an_update_needs_metadata() -> None:
-    """An update replaces the metadata and has nothing else to say."""
-    assert decode_changes({"metadata": {"a": "b"}}) == {"metadata": {"a": "b"}}
-    assert decode_changes({"metadata": None}) == {"metadata": {}}
+    """An update replaces the metadata, and says what happens on a busy thread."""
+    for metadata in ({"a": "b"}, None):
+        changes = decode_changes({"metadata": metadata})
+        assert changes == {"metadata": metadata or {}, "on_busy": None}
+    changes = decode_changes({"metadata": None, "on_busy": "queue"})
+    assert changes == {"metadata": {}, "on_busy": "queue"}
     with pytest.raises(BadRequest, match="Missing required parameter: 'metadata'"):
         decode_changes({})
 

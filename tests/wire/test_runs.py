@@ -244,6 +244,7 @@ def test_the_run_object() -> None:
         "parallel_tool_calls": True,
         "response_format": "auto",
         "reasoning_effort": None,
+        "clew": {"attempts": 1},
     }
 
 

@@ -71,6 +71,7 @@ def test_the_thread_object() -> None:
             "updated_at": 1_700_000_005,
             "last_seq": 3,
             "forked_from": {"id": "thread_P", "seq": 2},
+            "on_busy": None,
             "active_run": "run_TR",
         },
     }
