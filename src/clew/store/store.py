@@ -32,7 +32,7 @@ from clew.store.completions import CompletionVerbs
 from clew.store.events import EventVerbs
 from clew.store.files import FileVerbs
 from clew.store.once import Once
-from clew.store.runs import Moved, RunVerbs
+from clew.store.runs import RunVerbs
 from clew.store.vector_stores import VectorStoreVerbs
 
 
