@@ -267,17 +267,20 @@ def queries(engine: str) -> dict[str, str]:
 ONE_ENGINE = {
     "sqlite": {
         "insert_metadata", "delete_metadata", "erased_threads", "insert_completion_metadata",
-        "delete_completion_metadata", "find_completion_number", "index_chunks", "unindex_chunks"
+        "delete_completion_metadata", "find_completion_number", "index_chunks", "unindex_chunks",
+        "find_waiting", "get_holder"
     },
     "postgres": {
         "append_items", "find_items_up", "find_items_down", "lock_assistant", "lock_lineage",
-        "find_completion_answer", "lock_upload", "lock_vector_store", "flush_words"
+        "find_completion_answer", "lock_upload", "lock_vector_store", "flush_words", "find_taken",
+        "change_items"
     },
 }  # fmt: skip
 """What the other engine has no counterpart for: SQLite indexes metadata and words in
 tables of their own, erases large threads in steps, and passes over unwanted items in Python;
-PostgreSQL appends for many in one statement, locks rows, and looks for an answer without claiming
-its key."""
+PostgreSQL appends for many in one statement, locks rows, looks for an answer without claiming its
+key, and saves round trips: many ids or items go with one statement, and what a read may want of two
+tables comes with one."""
 
 
 def test_both_engines_have_the_same_queries():

@@ -22,8 +22,9 @@ from clew.core.runs import MOVES, Run
 from clew.core.threads import Receipt, Thread
 from clew.store.once import Once
 from clew.store.postgres import PostgresStore
+from clew.store.runs import Moved
 from clew.store.sqlite import SQLiteStore
-from clew.store.store import Moved, Store
+from clew.store.store import Store
 from clew.testing.conformance.proof import log
 from clew.testing.model import ModelStore
 

@@ -144,11 +144,14 @@ def move(run: Run, status: str, now_ms: int, **changes: Any) -> Run:
 
 def moved(run: Run, stands: Run, last_seq: int | None) -> Run:
     """The run as an engine stores it: `stands` is how it stood, `last_seq` where what was appended
-    ends. Its metadata is whatever others have made of it meanwhile."""
-    seq = run.last_seq if last_seq is None else last_seq
+    ends. Its metadata is whatever others have made of it meanwhile, and the seqs are those it has:
+    whoever moves a run in line may not know yet that its turn has come."""
+    seq = stands.last_seq if last_seq is None else last_seq
     return msgspec.structs.replace(
         run,
         metadata=stands.metadata,
+        first_seq=stands.first_seq,
+        input_seq=stands.input_seq,
         last_seq=seq,
         turn=seq if run.status == "queued" else stands.turn,
         withdrawn=stands.withdrawn or run.withdrawn,

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from clew.core.busy import REJECT, OnBusy
 from clew.core.items import Item
 from clew.store.postgres.direct import Direct
 from clew.store.postgres.engine import SQL, Engine, Row, encode
@@ -40,6 +41,7 @@ class Append(msgspec.Struct, eq=False):
     now_ms: int
     if_revision: int | None
     end: asyncio.Future[tuple[int, int]]
+    on_busy: OnBusy = REJECT
 
 
 class Appender:

@@ -15,9 +15,10 @@ from clew.store.postgres import log
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction, text
+from clew.store.postgres.lines import go_on, leave, leave_with_input, withdraw
 from clew.store.postgres.locks import Lock, check_revision, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING
-from clew.store.postgres.runs import read_run
+from clew.store.postgres.run_rows import read_run
 from clew.store.postgres.threads import read_thread
 
 
@@ -34,7 +35,7 @@ class ErasureVerbs(Answers):
         async def act(tx: Transaction) -> Receipt:
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
-            return await _erase_thread(tx, project, thread, receipt)
+            return await _erase_thread(tx, project, found, receipt)
 
         return await self.act_once(project, thread, once, act)
 
@@ -52,18 +53,23 @@ class ErasureVerbs(Answers):
             erased = await read_run(tx, project, thread, run)
             chain = (await read_thread(tx, project, thread)).chain
             if chain and not await _holds_more(tx, found, erased):
-                return await _erase_thread(tx, project, thread, receipt)
+                return await _erase_thread(tx, project, found, receipt)
             items = await _erase_items(tx, project, found, erased) if chain else 0
             await _delete_run(tx, project, found, erased)
+            await go_on(tx, project, found, receipt.erased_at)
             await touch(tx, found, receipt.erased_at)
             return await _keep_receipt(tx, project, replace(receipt, runs=1, items=items))
 
         return await self.act_once(project, thread, once, act)
 
 
-async def _erase_thread(tx: Transaction, project: str, thread: str, receipt: Receipt) -> Receipt:
+async def _erase_thread(tx: Transaction, project: str, found: Lock, receipt: Receipt) -> Receipt:
+    thread = found.thread
     forks = await tx.run("shown_by", thread=thread)
     await tx.run("delete_calls", thread=thread)
+    if found.in_line:
+        await tx.run("delete_line", thread=thread)
+        await tx.run("delete_waiting", thread=thread)
     runs = (await tx.run("delete_runs", thread=thread))[0][0]
     await tx.run("delete_events", thread=thread)  # after the runs, which hold up new ones
     await tx.run("delete_answers", thread=thread, project=project)
@@ -80,6 +86,8 @@ async def _keep_receipt(tx: Transaction, project: str, receipt: Receipt) -> Rece
 
 async def _holds_more(tx: Transaction, found: Lock, run: Run) -> bool:
     """Whether the thread has anything beside this run and its items."""
+    if found.in_line:
+        return True
     first, last = _span(found, run)
     bounds = {"run": run.key, "first": first, "last": last, "parent_seq": found.parent_seq}
     return bool((await tx.run("holds_more", thread=found.thread, **bounds))[0][0])
@@ -87,8 +95,13 @@ async def _holds_more(tx: Transaction, found: Lock, run: Run) -> bool:
 
 async def _erase_items(tx: Transaction, project: str, found: Lock, run: Run) -> int:
     """Erase the items of a run, and what recorded answers show of them; how many there were."""
-    first, last = _span(found, run)
     place = {"thread": found.thread, "project": project}
+    if run.waits_in_line:
+        waiting = await leave_with_input(tx, found, run.key)
+        for item in waiting:
+            await tx.run("erase_answers", **place, item=item.id)
+        return len(waiting)
+    first, last = _span(found, run)
     rows = await tx.run("items_up", **place, low=first - 1, high=last + 1, limit=last)
     items = log.to_items(found.thread, rows)
     for item in items:
@@ -103,8 +116,12 @@ async def _delete_run(tx: Transaction, project: str, found: Lock, run: Run) -> N
     await tx.run("delete_run", thread=found.thread, run=run.key)
     await tx.run("delete_run_events", thread=found.thread, run=run.key)
     await tx.run("erase_answers", thread=found.thread, project=project, item=run.key)
-    if found.active_run == run.key:
+    if run.waits_in_line:
+        await leave(tx, found, run.key)
+    elif found.active_run == run.key:
         found.active_run = None
+        if run.withdrawn:
+            await withdraw(tx, project, found, run)
 
 
 def _span(found: Lock, run: Run) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from clew.core.busy import REJECT, OnBusy
 from clew.core.errors import BadRequest
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
@@ -17,7 +18,8 @@ from clew.store.postgres.appends import Append, Appender
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction
 from clew.store.postgres.events import forget
-from clew.store.postgres.locks import check, check_revision, lock, lock_lineage, touch
+from clew.store.postgres.lines import arrive, go_on
+from clew.store.postgres.locks import check_revision, lock, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING, turned
 from clew.store.postgres.threads import read_thread
 
@@ -38,11 +40,12 @@ class ItemVerbs(Answers):
         items: Sequence[Item],
         now_ms: int,
         *,
+        on_busy: OnBusy = REJECT,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
         end = asyncio.get_running_loop().create_future()
-        request = Append(project, thread, items, now_ms, if_revision, end)
+        request = Append(project, thread, items, now_ms, if_revision, end, on_busy)
         if once is not None:
             return await self._append_alone(request, once)
         self._appender.submit(request)
@@ -51,9 +54,15 @@ class ItemVerbs(Answers):
 
     async def _append_alone(self, request: Append, once: Once | None = None) -> tuple[int, int]:
         async def act(tx: Transaction) -> tuple[int, int]:
-            found = await lock(tx, request.project, request.thread)
-            check(found, request.if_revision)
-            await log.append(tx, found, request.items, request.now_ms)
+            project, items, now_ms = request.project, request.items, request.now_ms
+            found = await lock(tx, project, request.thread)
+            check_revision(found, request.if_revision)
+            if found.active_run is not None:
+                policy = request.on_busy.policy(found.on_busy)
+                await arrive(tx, project, found, policy, items, now_ms)
+            if found.active_run is None:
+                await log.append(tx, found, items, now_ms)
+                await go_on(tx, project, found, now_ms)
             return found.revision, found.last_seq
 
         return await self.act_once(request.project, request.thread, once, act)
@@ -118,7 +127,11 @@ class ItemVerbs(Answers):
             if not old.is_message:
                 raise BadRequest("Only a message has metadata.", "message_id")
             new = with_metadata(old, metadata)
-            await log.change(tx, found, old, new)
+            if old.seq:
+                await log.change(tx, found, old, new)
+            else:
+                body = new.body.decode()
+                await tx.run("update_waiting", thread=thread, id=item, body=body)
             await touch(tx, found, now_ms)
             return new
 
@@ -138,9 +151,12 @@ class ItemVerbs(Answers):
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
             old = await log.find_shown(tx, project, thread, item)
-            await log.change(tx, found, old, None)
-            await forget(tx, thread, old.run)
-            await erase_compactions(tx, project, found, old.seq)
+            if old.seq:
+                await log.change(tx, found, old, None)
+                await forget(tx, thread, old.run)
+                await erase_compactions(tx, project, found, old.seq)
+            else:
+                await tx.run("erase_waiting", thread=thread, id=item)
             await tx.run("erase_answers", thread=thread, project=project, item=item)
             await touch(tx, found, now_ms)
             return await read_thread(tx, project, thread)

@@ -1,15 +1,18 @@
-"""The thread's row as a write finds and holds it, and what the write may do with it."""
+"""The thread's row as a write finds and holds it."""
 
 from __future__ import annotations
 
 import msgspec
 
-from clew.core.errors import Busy, NotFound, Stale
+from clew.core.errors import NotFound, Stale
 from clew.store.postgres.engine import Transaction
 
 
 class Lock(msgspec.Struct):
-    """A thread's row, locked until the end of the transaction."""
+    """A thread's row, locked until the end of the transaction.
+
+    `in_line` counts what waits while a run is active; a thread without one has none.
+    """
 
     thread: str
     revision: int
@@ -17,6 +20,8 @@ class Lock(msgspec.Struct):
     active_run: str | None = None
     parent: str | None = None
     parent_seq: int = 0
+    in_line: int = 0
+    on_busy: str | None = None
 
 
 async def lock(tx: Transaction, project: str, thread: str) -> Lock:
@@ -40,13 +45,6 @@ def check_revision(found: Lock, if_revision: int | None) -> None:
         raise Stale(if_revision, found.revision)
 
 
-def check(found: Lock, if_revision: int | None) -> None:
-    """May the log of this thread be written to?"""
-    check_revision(found, if_revision)
-    if found.active_run is not None:
-        raise Busy(found.thread, found.active_run)
-
-
 async def touch(tx: Transaction, found: Lock, now_ms: int) -> None:
     """One more revision of the thread; `found` moves on."""
     found.revision += 1
@@ -57,4 +55,5 @@ async def touch(tx: Transaction, found: Lock, now_ms: int) -> None:
         last_seq=found.last_seq,
         updated_at=now_ms,
         active_run=found.active_run,
+        in_line=found.in_line,
     )

@@ -28,10 +28,15 @@ async def insert_items(tx: Transaction, found: Lock, items: Sequence[Item]) -> N
     """Store the items at the next seqs of the thread."""
     if not items:
         return
-    encoded = text([item_row(item, position) for position, item in enumerate(items, 1)])
-    await tx.run("insert_item", thread=found.thread, base=found.last_seq, items=encoded)
+    base = found.last_seq
+    await tx.run("insert_item", thread=found.thread, base=base, items=encoded(items))
     number(items, found.last_seq)
     found.last_seq += len(items)
+
+
+def encoded(items: Sequence[Item]) -> str:
+    """Items as the `items` parameter of a statement."""
+    return text([item_row(item, position) for position, item in enumerate(items, 1)])
 
 
 def item_row(item: Item, position: int) -> dict[str, Any]:
@@ -67,7 +72,22 @@ def to_items(thread: str, rows: list[Row]) -> list[Item]:
 
 
 async def find(reader: Engine | Transaction, project: str, thread: str, id: str) -> Row:
-    """The row a thread shows under an id, which may be erased (its body is None)."""
+    """The row of the log a thread shows under an id, which may be erased (its body is None)."""
+    row = await _find(reader, project, thread, id)
+    if row[5] == 0:
+        raise NotFound("item", id)
+    return row
+
+
+async def find_shown(reader: Engine | Transaction, project: str, thread: str, id: str) -> Item:
+    """The item a thread shows under an id, or, with the seq 0, one that waits in its line."""
+    row = await _find(reader, project, thread, id)
+    if row[2] is None:
+        raise NotFound("item", id)
+    return to_item(row)
+
+
+async def _find(reader: Engine | Transaction, project: str, thread: str, id: str) -> Row:
     read = reader.read if isinstance(reader, Engine) else reader.run
     rows = await read("find_item", thread=thread, project=project, id=id)
     if not rows:
@@ -77,20 +97,19 @@ async def find(reader: Engine | Transaction, project: str, thread: str, id: str)
     return rows[0]
 
 
-async def find_shown(reader: Engine | Transaction, project: str, thread: str, id: str) -> Item:
-    """The item a thread shows under an id."""
-    row = await find(reader, project, thread, id)
-    if row[2] is None:
-        raise NotFound("item", id)
-    return to_item(row)
-
-
 async def change(tx: Transaction, found: Lock, old: Item, new: Item | None) -> None:
     """Put `new` (None: nothing is left but its place) for `old` in this thread alone."""
     await tx.run("push_down", **_place(found, old), **_content(old))
     await tx.run("update_item", **_place(found, old), **_content(new))
     if old.seq <= found.parent_seq:
         await erase_unseen(tx, found.thread, old.seq, old.seq)
+
+
+async def change_bodies(tx: Transaction, found: Lock, items: Sequence[Item]) -> None:
+    """Replace the bodies of items that are this thread's own; erased ones stay so."""
+    if items:
+        bodies = text([{"id": item.id, "body": item.body.decode()} for item in items])
+        await tx.run("change_items", thread=found.thread, items=bodies)
 
 
 async def erase_unseen(tx: Transaction, thread: str, low: int, high: int) -> None:

@@ -4,24 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
+from msgspec.structs import replace
 
+from clew.core.busy import REJECT, OnBusy
 from clew.core.errors import ClewError, NotFound
 from clew.core.items import Item
 from clew.core.paging import Page, walk
-from clew.core.runs import Call, Run
+from clew.core.runs import Call, Lease, Run, moved
 from clew.core.threads import Thread
 from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import PROJECT, Answers
-from clew.store.postgres.engine import Row, Transaction, decode, text
-from clew.store.postgres.locks import Lock, check, lock
+from clew.store.postgres.engine import Transaction, text
+from clew.store.postgres.leases import LeaseVerbs
+from clew.store.postgres.lines import (
+    arrive,
+    check_in_line,
+    go_on,
+    is_steered,
+    leave,
+    take_steering,
+    withdraw,
+)
+from clew.store.postgres.locks import Lock, check_revision, lock
 from clew.store.postgres.pages import read_page, turned
+from clew.store.postgres.run_rows import (
+    append_input,
+    asked,
+    insert_run,
+    only_run,
+    put_calls,
+    put_run,
+    read_held,
+    read_run,
+    to_run,
+)
 from clew.store.postgres.threads import fork_point, insert_thread
-from clew.store.runs import Moved
+from clew.store.runs import Moved, Steered
 
 
-class RunVerbs(Answers):
+class RunVerbs(LeaseVerbs, Answers):
     async def create_run(
         self,
         project: str,
@@ -29,26 +51,32 @@ class RunVerbs(Answers):
         items: Sequence[Item] = (),
         *,
         thread: Thread | None = None,
+        on_busy: OnBusy = REJECT,
+        lease: Lease | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
     ) -> Run:
         async def act(tx: Transaction) -> Run:
+            made = run
             if thread is None:
                 found = await lock(tx, project, run.thread)
-                check(found, if_revision)
-                if if_last_seq is not None and found.last_seq != if_last_seq:
+                check_revision(found, if_revision)
+                if found.active_run is not None:
+                    policy = on_busy.policy(found.on_busy)
+                    made = await arrive(tx, project, found, policy, items, run.created_at, run)
+                elif if_last_seq is not None and found.last_seq != if_last_seq:
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
             else:
                 found = await _made(tx, project, thread)
                 await insert_thread(tx, project, thread, found)
-            return await _insert_run(tx, found, run, items)
+            return made if found.active_run else await _begin(tx, found, run, items, lease)
 
         scope = run.thread if thread is None else PROJECT
         return await self.act_once(project, scope, once, act, about=run.thread)
 
     async def get_run(self, project: str, thread: str, run: str) -> Run:
-        return _to_run(thread, run, await self.read("get_run", **_asked(project, thread, run)))
+        return only_run(thread, run, await self.read("get_run", **asked(project, thread, run)))
 
     async def list_runs(self, project: str, thread: str, page: Page) -> tuple[list[Run], bool]:
         steps = walk(page)
@@ -56,7 +84,7 @@ class RunVerbs(Answers):
         rows = await read_page(self, "run", page, steps, scope)
         if not rows:
             raise NotFound("thread", thread)
-        return turned([_decode(row) for row in rows if row[1] is not None], page, steps)
+        return turned([to_run(row) for row in rows if row[1] is not None], page, steps)
 
     async def update_run(
         self,
@@ -71,7 +99,7 @@ class RunVerbs(Answers):
             await lock(tx, project, thread)
             stands = await read_run(tx, project, thread, run)
             await tx.run("update_run", thread=thread, id=run, metadata=text(metadata))
-            return msgspec.structs.replace(stands, metadata=metadata)
+            return replace(stands, metadata=metadata)
 
         return await self.act_once(project, thread, once, act)
 
@@ -83,25 +111,39 @@ class RunVerbs(Answers):
         items: Sequence[Item] = (),
         *,
         now_ms: int,
-        call: Call | None = None,
+        changed: Sequence[Item] = (),
+        calls: Sequence[Call] = (),
+        lease: Lease | None = None,
+        steps: bool = False,
         once: Once | None = None,
     ) -> Run:
         async def act(tx: Transaction) -> Run:
             found = await lock(tx, project, run.thread)
-            stands = await read_run(tx, project, run.thread, run.key)
-            if stands.status != was:
-                raise Moved(stands)
-            if run.is_terminal:
+            stands, holder = await read_held(tx, project, run.thread, run.key)
+            lost = lease is not None and holder not in (None, lease.holder)
+            if lost or stands.status != was:
+                raise Moved(stands, lost)
+            is_active = found.active_run == run.key
+            completes = is_active and run.status == "completed" and lease is not None
+            if completes and await is_steered(tx, found):
+                raise Steered
+            ends = run.is_terminal and is_active
+            new = [] if ends and stands.withdrawn else [*items]
+            await check_in_line(tx, project, found, new)
+            await log.change_bodies(tx, found, changed)
+            if steps and is_active:
+                new += await take_steering(tx, found)
+            if ends:
                 found.active_run = None
-            await log.append(tx, found, items, now_ms)
-            last_seq = found.last_seq if items else run.last_seq
-            moved = msgspec.structs.replace(run, metadata=stands.metadata, last_seq=last_seq)
-            change = {"thread": run.thread, "id": run.key, "status": run.status}
-            await tx.run("move_run", **change, body=text(moved))
-            if call is not None:
-                row = {"thread": run.thread, "id": call.key, "run": call.run}
-                await tx.run("insert_call", **row, body=text(call))
-            return moved
+            await log.append(tx, found, new, now_ms)
+            after = moved(run, stands, found.last_seq if new else None)
+            if ends:
+                after = await _let_go(tx, project, found, after, now_ms)
+            elif run.is_terminal:
+                await leave(tx, found, run.key)
+            await put_run(tx, after, lease)
+            await put_calls(tx, run.thread, calls)
+            return after
 
         return await self.act_once(project, run.thread, once, act)
 
@@ -114,44 +156,17 @@ async def _made(tx: Transaction, project: str, thread: Thread) -> Lock:
     return Lock(thread.key, 1, seq, None, thread.parent, seq)
 
 
-async def _insert_run(tx: Transaction, found: Lock, run: Run, items: Sequence[Item]) -> Run:
-    first_seq = found.last_seq + 1
-    found.active_run = run.key
-    await log.append(tx, found, items, run.created_at)
-    made = msgspec.structs.replace(
-        run, first_seq=first_seq, input_seq=found.last_seq, last_seq=found.last_seq
-    )
-    await tx.run(
-        "insert_run",
-        thread=run.thread,
-        id=run.key,
-        created_at=run.created_at,
-        status=run.status,
-        metadata=text(run.metadata),
-        body=text(made),
-    )
+async def _begin(
+    tx: Transaction, found: Lock, run: Run, items: Sequence[Item], lease: Lease | None
+) -> Run:
+    first_seq, last_seq = await append_input(tx, found, run, items, run.created_at)
+    made = replace(run, first_seq=first_seq, input_seq=last_seq, last_seq=last_seq)
+    await insert_run(tx, made, lease)
     return made
 
 
-async def read_run(tx: Transaction, project: str, thread: str, run: str) -> Run:
-    return _to_run(thread, run, await tx.run("get_run", **_asked(project, thread, run)))
-
-
-def _asked(project: str, thread: str, run: str) -> dict[str, str]:
-    return {"project": project, "thread": thread, "run": run}
-
-
-def _to_run(thread: str, run: str, rows: list[Row]) -> Run:
-    """The run of a statement that gives a row of NULLs for no such run, none for no such thread."""
-    if not rows:
-        raise NotFound("thread", thread)
-    if rows[0][1] is None:
-        raise NotFound("run", run)
-    return _decode(rows[0])
-
-
-def _decode(row: Row) -> Run:
-    metadata, body = row
-    run = msgspec.json.decode(body, type=Run)
-    run.metadata = decode(metadata)
-    return run
+async def _let_go(tx: Transaction, project: str, found: Lock, run: Run, now_ms: int) -> Run:
+    """The run lets go of the thread, which goes on with its line."""
+    if run.withdrawn:
+        await withdraw(tx, project, found, run)
+    return replace(run, next_run=await go_on(tx, project, found, now_ms))

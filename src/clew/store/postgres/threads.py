@@ -60,6 +60,7 @@ class ThreadVerbs(Answers):
         *,
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
+        on_busy: str | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
@@ -71,6 +72,7 @@ class ThreadVerbs(Answers):
                 updated_at=now_ms,
                 metadata=None if metadata is None else to_jsonb(metadata),
                 tool_resources=None if tool_resources is None else text(tool_resources),
+                on_busy=on_busy,
             )
             return await read_thread(tx, project, thread)
 
@@ -122,6 +124,7 @@ async def insert_thread(tx: Transaction, project: str, thread: Thread, made: Loc
         chain=thread.chain,
         metadata=to_jsonb(thread.metadata),
         tool_resources=None if resources is None else text(resources),
+        on_busy=thread.on_busy,
     )
 
 

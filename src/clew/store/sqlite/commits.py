@@ -27,7 +27,7 @@ import apsw
 import msgspec
 
 from clew.core.errors import ClewError, Replayed
-from clew.store.runs import Moved
+from clew.store.runs import Moved, Steered
 from clew.store.sqlite import gaps
 from clew.store.sqlite.failures import told
 
@@ -43,7 +43,7 @@ COMMITS_PER_LOOK = 64
 
 log = logging.getLogger("clew.store")
 
-_REFUSALS = (ClewError, Replayed, Moved)
+_REFUSALS = (ClewError, Replayed, Moved, Steered)
 
 
 class _Write(msgspec.Struct, eq=False):

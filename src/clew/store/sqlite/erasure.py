@@ -21,7 +21,7 @@ from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine, text
-from clew.store.sqlite.lines import go_on, leave
+from clew.store.sqlite.lines import go_on, leave, leave_with_input, withdraw
 from clew.store.sqlite.locks import Lock, check_revision, lock, touch
 from clew.store.sqlite.run_rows import read_run
 from clew.store.sqlite.threads import read_thread
@@ -129,6 +129,8 @@ class ErasureVerbs(Engine):
 
 def _holds_more(db: apsw.Connection, found: Lock, run: Run) -> bool:
     """Whether the thread has anything beside this run and its items."""
+    if found.in_line:
+        return True
     first, last = _span(found, run)
     bounds = {"no": found.no, "run": run.key, "first": first, "last": last}
     rows: list[Any] = db.execute(
@@ -139,6 +141,11 @@ def _holds_more(db: apsw.Connection, found: Lock, run: Run) -> bool:
 
 def _erase_items(db: apsw.Connection, project: str, found: Lock, run: Run) -> int:
     """Erase the items of a run, and what recorded answers show of them; how many there were."""
+    if run.waits_in_line:
+        waiting = leave_with_input(db, found, run.key)
+        for item in waiting:
+            _erase_answers(db, project, run.thread, item.id)
+        return len(waiting)
     first, last = _span(found, run)
     bounds = {"no": found.no, "low": first - 1, "high": last + 1, "shadows": False}
     rows: list[Any] = db.execute(SQL["items_up"], bounds | {"limit": -1}).fetchall()
@@ -154,10 +161,12 @@ def _delete_run(db: apsw.Connection, project: str, found: Lock, run: Run) -> Non
     db.execute(SQL["delete_run_events"], {"no": found.no, "run": run.key})
     db.execute(SQL["delete_run"], {"no": found.no, "run": run.key})
     _erase_answers(db, project, run.thread, run.key)
-    if found.active_run == run.key:
-        found.active_run = None
-    elif run.waits_in_line:
+    if run.waits_in_line:
         leave(db, found, run.key)
+    elif found.active_run == run.key:
+        found.active_run = None
+        if run.withdrawn:
+            withdraw(db, project, found, run)
 
 
 def _erase_answers(db: apsw.Connection, project: str, thread: str, id: str) -> None:

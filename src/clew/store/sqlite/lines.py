@@ -15,6 +15,7 @@ from clew.core.errors import Busy, ClewError
 from clew.core.items import Item
 from clew.core.runs import Lease, Run, move, promoted
 from clew.store.sqlite import log
+from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL
 from clew.store.sqlite.events import forget
 from clew.store.sqlite.locks import Lock, touch
@@ -115,12 +116,19 @@ def withdraw(db: apsw.Connection, project: str, found: Lock, run: Run) -> None:
             log.change(db, found, row, None)
             shows = {"thread": run.thread, "project": project, "item": row[0]}
             db.execute(SQL["erase_answers"], shows)
+    erase_compactions(db, project, run.thread, found, run.first_seq)
     forget(db, found, run.key)
 
 
 def leave(db: apsw.Connection, found: Lock, run: str) -> None:
     """A run no longer waits; its input goes on to."""
     db.execute(SQL["drop_run_from_line"], {"no": found.no, "run": run})
+
+
+def leave_with_input(db: apsw.Connection, found: Lock, run: str) -> list[Item]:
+    """A run and its input no longer wait: the input."""
+    row: Any = db.execute(SQL["find_run_in_line"], {"no": found.no, "run": run}).fetchone()
+    return _take(db, found, row[0])
 
 
 def find_waiting(db: apsw.Connection, found: Lock, id: str) -> log.Row | None:
@@ -130,6 +138,12 @@ def find_waiting(db: apsw.Connection, found: Lock, id: str) -> log.Row | None:
     return cast(
         log.Row | None, db.execute(SQL["find_waiting"], {"no": found.no, "id": id}).fetchone()
     )
+
+
+def check_in_line(db: apsw.Connection, found: Lock, items: Sequence[Item]) -> None:
+    """Nothing is appended under an id that waits in line: that could never be appended then."""
+    if found.in_line:
+        _check_ids(db, found, items)
 
 
 def _check_ids(db: apsw.Connection, found: Lock, items: Sequence[Item]) -> None:
@@ -167,7 +181,7 @@ def _join(
 
 
 def _take(db: apsw.Connection, found: Lock, place: int) -> list[Item]:
-    """The first entry leaves the line: its items."""
+    """An entry leaves the line: its items."""
     entry = {"no": found.no, "place": place}
     rows: list[Any] = db.execute(SQL["take_waiting"], entry).fetchall()
     db.execute(SQL["leave_line"], entry)

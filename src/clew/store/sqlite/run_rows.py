@@ -44,7 +44,7 @@ def insert_run(db: apsw.Connection, found: Lock, run: Run, lease: Lease | None) 
 
 
 def put_run(db: apsw.Connection, found: Lock, run: Run, lease: Lease | None = None) -> None:
-    """Another state of a run that is there. Without a lease its own holds on, as long as needed."""
+    """Another state of a run that is there. Without a lease its own holds on while it needs one."""
     change = {
         "no": found.no,
         "run": run.key,

@@ -23,6 +23,7 @@ from clew.store.sqlite.failures import reads
 from clew.store.sqlite.leases import LeaseVerbs
 from clew.store.sqlite.lines import (
     arrive,
+    check_in_line,
     go_on,
     is_steered,
     leave,
@@ -127,13 +128,16 @@ class RunVerbs(LeaseVerbs, Engine):
             lost = lease is not None and not _holds(self.db, found, run.key, lease)
             if lost or stands.status != was:
                 raise Moved(stands, lost)
-            if lease is not None and run.status == "completed" and is_steered(self.db, found):
+            is_active = found.active_run == run.key
+            completes = is_active and run.status == "completed" and lease is not None
+            if completes and is_steered(self.db, found):
                 raise Steered
+            ends = run.is_terminal and is_active
+            new = [] if ends and stands.withdrawn else [*items]
+            check_in_line(self.db, found, new)
             for item in changed:
                 _change(self.db, found, item)
-            ends = run.is_terminal and found.active_run == run.key
-            new = [] if ends and stands.withdrawn else [*items]
-            if steps:
+            if steps and is_active:
                 new += take_steering(self.db, found)
             if ends:
                 found.active_run = None

@@ -14,7 +14,7 @@ FROM line JOIN threads t ON t.thread_id = line.parent
 
 -- name: lock_thread
 -- What a write must know of the thread it writes to; nobody else may write to it until the end.
-SELECT revision, last_seq, active_run, parent, parent_seq
+SELECT revision, last_seq, active_run, parent, parent_seq, in_line, on_busy
 FROM threads
 WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 FOR UPDATE
@@ -22,41 +22,43 @@ FOR UPDATE
 -- name: lock_lineage
 -- The same for a write that may also clear what only this thread showed of erased ancestors.
 WITH RECURSIVE line (depth, thread_id, shown, parent, parent_seq) AS ($lineage)
-SELECT t.revision, t.last_seq, t.active_run, t.parent, t.parent_seq, t.thread_id, t.erased
+SELECT t.revision, t.last_seq, t.active_run, t.parent, t.parent_seq, t.in_line, t.on_busy,
+       t.thread_id, t.erased
 FROM threads t WHERE t.thread_id IN (SELECT thread_id FROM line)
 ORDER BY t.thread_id FOR UPDATE
 
 -- name: get_thread
 -- The thread as it stands.
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,
-       active_run, parent, parent_seq, chain
+       active_run, parent, parent_seq, chain, on_busy
 FROM threads
 WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 
 -- name: insert_thread
 -- A new thread, at its first revision.
 INSERT INTO threads (thread_id, project, revision, last_seq, updated_at, created_at, parent,
-                     parent_seq, chain, metadata, tool_resources)
+                     parent_seq, chain, metadata, tool_resources, on_busy)
 VALUES (%(thread)s, %(project)s, 1, %(last_seq)s, %(updated_at)s, %(created_at)s, %(parent)s,
-        %(parent_seq)s, %(chain)s, %(metadata)s::jsonb, %(tool_resources)s)
+        %(parent_seq)s, %(chain)s, %(metadata)s::jsonb, %(tool_resources)s, %(on_busy)s)
 
 -- name: touch_thread
 -- Account for a change to the thread's log.
 UPDATE threads SET revision = %(revision)s, last_seq = %(last_seq)s, updated_at = %(updated_at)s,
-                   active_run = %(active_run)s
+                   active_run = %(active_run)s, in_line = %(in_line)s
 WHERE thread_id = %(thread)s
 
 -- name: update_thread
 -- Replace what is given, keep what is NULL.
 UPDATE threads SET metadata = coalesce(%(metadata)s::jsonb, metadata),
                    tool_resources = coalesce(%(tool_resources)s, tool_resources),
+                   on_busy = coalesce(%(on_busy)s, on_busy),
                    revision = revision + 1, updated_at = %(updated_at)s
 WHERE thread_id = %(thread)s
 
 -- name: threads_up
 -- Threads of a project, oldest first, strictly between two places in that order.
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,
-       active_run, parent, parent_seq, chain
+       active_run, parent, parent_seq, chain, on_busy
 FROM threads
 WHERE project = %(project)s AND NOT erased
   AND (created_at, thread_id) > (%(low_at)s, %(low_key)s)
@@ -68,7 +70,7 @@ ORDER BY created_at, thread_id LIMIT %(limit)s
 -- name: threads_down
 -- The same, newest first.
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,
-       active_run, parent, parent_seq, chain
+       active_run, parent, parent_seq, chain, on_busy
 FROM threads
 WHERE project = %(project)s AND NOT erased
   AND (created_at, thread_id) > (%(low_at)s, %(low_key)s)
@@ -82,7 +84,7 @@ ORDER BY created_at DESC, thread_id DESC LIMIT %(limit)s
 WITH found AS MATERIALIZED (
     SELECT * FROM threads WHERE metadata @> %(metadata)s::jsonb AND project = %(project)s)
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,
-       active_run, parent, parent_seq, chain
+       active_run, parent, parent_seq, chain, on_busy
 FROM found
 WHERE NOT erased
   AND (created_at, thread_id) > (%(low_at)s, %(low_key)s)
@@ -96,7 +98,7 @@ ORDER BY created_at, thread_id LIMIT %(limit)s
 WITH found AS MATERIALIZED (
     SELECT * FROM threads WHERE metadata @> %(metadata)s::jsonb AND project = %(project)s)
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,
-       active_run, parent, parent_seq, chain
+       active_run, parent, parent_seq, chain, on_busy
 FROM found
 WHERE NOT erased
   AND (created_at, thread_id) > (%(low_at)s, %(low_key)s)
@@ -114,7 +116,7 @@ WHERE thread_id = %(id)s AND project IS NOT DISTINCT FROM %(project)s AND NOT er
 -- The thread is unreachable, nothing people wrote is left in its row, and it shows its forks
 -- nothing beyond what they share.
 UPDATE threads SET erased = true, metadata = '{}', tool_resources = NULL, active_run = NULL,
-                   last_seq = %(shared)s, parent_seq = least(parent_seq, %(shared)s)
+                   in_line = 0, last_seq = %(shared)s, parent_seq = least(parent_seq, %(shared)s)
 WHERE thread_id = %(thread)s
 
 -- name: delete_thread_row
@@ -248,12 +250,18 @@ FROM line self LEFT JOIN LATERAL (
 WHERE self.depth = 0 ORDER BY i.seq DESC
 
 -- name: find_item
--- What a thread has under an id: the nearest row, which may be erased; NULLs if there is none.
+-- What a thread has under an id: the nearest row, which may be erased, or with the seq 0 an item
+-- that waits in its line; NULLs if there is none.
 WITH RECURSIVE line (depth, thread_id, shown, parent, parent_seq) AS ($lineage)
 SELECT i.id, i.kind, i.body, i.created_at, i.run, i.seq
 FROM line self LEFT JOIN LATERAL (
-    SELECT i.* FROM line JOIN items i ON i.thread_id = line.thread_id AND i.id = %(id)s
-    WHERE i.seq <= line.shown ORDER BY line.depth LIMIT 1) i ON true
+    SELECT line.depth, i.id, i.kind, i.body, i.created_at, i.run, i.seq
+    FROM line JOIN items i ON i.thread_id = line.thread_id AND i.id = %(id)s
+    WHERE i.seq <= line.shown
+    UNION ALL
+    SELECT 0, w.id, w.kind, w.body, w.created_at, w.run, 0 FROM waiting_items w
+    WHERE w.thread_id = self.thread_id AND w.id = %(id)s
+    ORDER BY depth LIMIT 1) i ON true
 WHERE self.depth = 0
 
 -- name: push_down
@@ -270,6 +278,24 @@ VALUES (%(thread)s, %(seq)s, %(created_at)s, %(id)s, %(kind)s, %(run)s, %(body)s
 ON CONFLICT (thread_id, seq) DO UPDATE
 SET created_at = excluded.created_at, kind = excluded.kind, run = excluded.run,
     body = excluded.body
+
+-- name: change_items
+-- Give items of a thread's own other bodies, but for those that are erased; forks that share them
+-- keep what they show.
+WITH changed AS MATERIALIZED (
+    SELECT i.*, c.body AS after
+    FROM json_to_recordset(%(items)s::json) AS c (id text, body text)
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM items i
+        WHERE i.thread_id = %(thread)s AND i.id = c.id AND i.body IS NOT NULL) i
+), kept AS (
+    INSERT INTO items (thread_id, seq, created_at, id, kind, run, body)
+    SELECT t.thread_id, c.seq, c.created_at, c.id, c.kind, c.run, c.body
+    FROM changed c JOIN threads t ON t.parent = c.thread_id AND t.parent_seq >= c.seq
+    ON CONFLICT (thread_id, seq) DO NOTHING
+)
+UPDATE items i SET body = changed.after
+FROM changed WHERE i.thread_id = changed.thread_id AND i.seq = changed.seq
 
 -- name: erase_unseen
 -- Erase what an erased thread still holds, or shows of its ancestors, but no fork shows any more:
@@ -292,18 +318,29 @@ SELECT count(body) FROM gone
 
 -- name: insert_run
 -- A new run.
-INSERT INTO runs (thread_id, id, created_at, status, metadata, body)
-VALUES (%(thread)s, %(id)s, %(created_at)s, %(status)s, %(metadata)s, %(body)s)
+INSERT INTO runs (thread_id, id, created_at, status, metadata, body, holder, due_at)
+VALUES (%(thread)s, %(id)s, %(created_at)s, %(status)s, %(metadata)s, %(body)s, %(holder)s,
+        %(due_at)s)
 
 -- name: get_run
--- A run of this thread; NULLs if the thread has no such run.
-SELECT r.metadata, r.body
+-- A run of this thread, its place among those in line (0 for none), and whose it is; NULLs if the
+-- thread has no such run.
+SELECT r.metadata, r.body,
+       (SELECT count(*) FROM line mine JOIN line ahead
+            ON ahead.thread_id = mine.thread_id AND ahead.place <= mine.place
+               AND ahead.run IS NOT NULL
+        WHERE mine.thread_id = r.thread_id AND mine.run = r.id),
+       r.holder
 FROM threads t LEFT JOIN runs r ON r.thread_id = t.thread_id AND r.id = %(run)s
 WHERE t.thread_id = %(thread)s AND t.project IS NOT DISTINCT FROM %(project)s AND NOT t.erased
 
 -- name: move_run
--- Another state of the run; its metadata is left alone.
-UPDATE runs SET status = %(status)s, body = %(body)s
+-- Another state of the run; its metadata is left alone, its lease too unless it is said or :settled.
+UPDATE runs SET status = %(status)s, body = %(body)s,
+                holder = CASE WHEN %(settled)s THEN NULL
+                              ELSE coalesce(%(holder)s::text, holder) END,
+                due_at = CASE WHEN %(settled)s THEN %(due_at)s::bigint
+                              ELSE coalesce(%(due_at)s::bigint, due_at) END
 WHERE thread_id = %(thread)s AND id = %(id)s
 
 -- name: update_run
@@ -313,7 +350,11 @@ UPDATE runs SET metadata = %(metadata)s WHERE thread_id = %(thread)s AND id = %(
 -- name: runs_up
 -- Runs of a thread, oldest first, strictly between two places in that order; one row of NULLs if
 -- there are none.
-SELECT r.metadata, r.body
+SELECT r.metadata, r.body,
+       (SELECT count(*) FROM line mine JOIN line ahead
+            ON ahead.thread_id = mine.thread_id AND ahead.place <= mine.place
+               AND ahead.run IS NOT NULL
+        WHERE mine.thread_id = r.thread_id AND mine.run = r.id)
 FROM threads t LEFT JOIN LATERAL (
     SELECT * FROM runs r
     WHERE r.thread_id = t.thread_id AND (r.created_at, r.id) > (%(low_at)s, %(low_key)s)
@@ -324,7 +365,11 @@ ORDER BY r.created_at, r.id
 
 -- name: runs_down
 -- The same, newest first.
-SELECT r.metadata, r.body
+SELECT r.metadata, r.body,
+       (SELECT count(*) FROM line mine JOIN line ahead
+            ON ahead.thread_id = mine.thread_id AND ahead.place <= mine.place
+               AND ahead.run IS NOT NULL
+        WHERE mine.thread_id = r.thread_id AND mine.run = r.id)
 FROM threads t LEFT JOIN LATERAL (
     SELECT * FROM runs r
     WHERE r.thread_id = t.thread_id AND (r.created_at, r.id) > (%(low_at)s, %(low_key)s)
@@ -359,8 +404,13 @@ SELECT EXISTS (SELECT 1 FROM runs WHERE thread_id = %(thread)s AND id <> %(run)s
                AND seq > %(parent_seq)s AND NOT seq BETWEEN %(first)s AND %(last)s)
 
 -- name: insert_call
--- Record a model call.
-INSERT INTO calls (thread_id, id, run, body) VALUES (%(thread)s, %(id)s, %(run)s, %(body)s)
+-- Record model calls, as they begin or as they end.
+INSERT INTO calls (thread_id, id, run, body)
+SELECT %(thread)s, c.id, c.run, c.body
+FROM unnest(%(ids)s::text[], %(runs)s::text[], %(bodies)s::text[]) WITH ORDINALITY
+    AS c (id, run, body, number)
+ORDER BY c.number
+ON CONFLICT (thread_id, id) DO UPDATE SET body = excluded.body
 
 -- name: delete_calls
 -- All call records of a thread.

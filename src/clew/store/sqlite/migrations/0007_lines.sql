@@ -2,7 +2,7 @@
 ALTER TABLE runs ADD COLUMN holder TEXT;
 ALTER TABLE runs ADD COLUMN due_at INTEGER;
 UPDATE runs SET due_at = 0 WHERE status IN ('queued', 'in_progress', 'cancelling');
-UPDATE runs SET due_at = body ->> '$.expires_at' WHERE status = 'requires_action';
+UPDATE runs SET due_at = nullif(body ->> '$.expires_at', 0) WHERE status = 'requires_action';
 CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
 
 -- What happens to what comes while the thread is busy, and how many wait in its line.

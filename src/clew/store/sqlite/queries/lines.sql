@@ -36,6 +36,10 @@ UPDATE waiting_items SET body = :body WHERE thread = :no AND id = :id
 -- An item no longer waits.
 DELETE FROM waiting_items WHERE thread = :no AND id = :id
 
+-- name: find_run_in_line
+-- The place of the entry that a run waits in.
+SELECT place FROM line WHERE thread = :no AND run = :run
+
 -- name: drop_run_from_line
 -- A run no longer waits; its input does.
 UPDATE line SET run = NULL WHERE thread = :no AND run = :run
