@@ -13,7 +13,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from clew.core.runs import Run
+from clew.core.runs import Run, move
 
 from .live import Live
 
@@ -336,10 +336,13 @@ def test_a_thread_erased_under_its_run_is_gone(client: OpenAI, assistant: str):
 
 
 def abandoned(live: Live, project: str, thread: str, expires_at: int) -> str:
-    """The id of a run whose process is gone."""
+    """The id of a run whose client never answered."""
     key = thread.removeprefix("thread_")
     run = Run(f"{key}{'r' * 30}", key, 1_000, "scripted", expires_at=expires_at, assistant="gone")
     live.here.create_run(project, run)
+    for status in ("in_progress", "requires_action"):
+        was, run = run.status, move(run, status, 1_000)
+        live.here.move_run(project, was, run, now_ms=1_000)
     return f"run_{run.key}"
 
 
@@ -368,7 +371,7 @@ def test_a_list_shows_a_run_whose_time_is_over_as_expired(client: OpenAI, live: 
 
 
 def test_a_run_whose_time_is_not_over_keeps_its_thread(client: OpenAI, live: Live, project: str):
-    """Another process may be at work on it."""
+    """Its client may still answer."""
     thread = asking(client, "hi")
     run = abandoned(live, project, thread, expires_at=int(time.time() * 1000) + 60_000)
     with pytest.raises(openai.BadRequestError, match="while a run"):

@@ -86,6 +86,8 @@ class Replay(Live):
         else:
             await asyncio.sleep(POLL_S)
             self._stands = await self._look()
+            if self._stands.is_terminal and not run.is_terminal:
+                self._patient_until = self._now() + GRACE_MS
 
     async def _is_settled(self, run: Run) -> bool:
         """Whether nobody is about to keep more events of this turn."""

@@ -86,15 +86,14 @@ class Toolbox:
 
         When the run's calls are `spent` there are none to choose from.
         """
-        ours = {id(tool) for tool in self._ours}
-        others = [tool for tool in self._run.tools if id(tool) not in ours]
-        offered = [] if spent else [_function(function) for function in self._functions]
         items = [shown for item in request.items for shown in self._shown(item, request.items)]
-        choice = _choice(request.tool_choice, self._by_function) if offered else None
-        tools = [*others, *offered]
-        if not offered and isinstance(request.tool_choice, str) and others:
-            choice = request.tool_choice
-        return replace(request, items=items, tools=tools, tool_choice=choice if tools else None)
+        if not self._ours:
+            return replace(request, items=items)
+        ours = {id(tool) for tool in self._ours}
+        offered = [] if spent else [_function(function) for function in self._functions]
+        tools = [tool for tool in self._run.tools if id(tool) not in ours] + offered
+        choice = _choice(request.tool_choice, offered) if tools else None
+        return replace(request, items=items, tools=tools, tool_choice=choice)
 
     def ask(self, asked: Asked) -> Json:
         tool, place = self._by_function[asked.name]
@@ -212,13 +211,13 @@ def _function(function: Function) -> Json:
     }
 
 
-def _choice(choice: Any, ours: Iterable[str]) -> Any:
-    """A choice of one of our tools is one of its function."""
-    if isinstance(choice, dict) and choice["type"] in ("file_search", "code_interpreter"):
-        return {"type": "function", "name": choice["type"]}
-    if isinstance(choice, dict) and choice["type"] == "mcp":
-        return "required"
-    return choice
+def _choice(choice: Any, offered: Sequence[Json]) -> Any:
+    """A choice of one of our tools is one of its function, while that is offered."""
+    if not isinstance(choice, dict) or choice["type"] not in ("file_search", "code_interpreter"):
+        return "required" if isinstance(choice, dict) and choice["type"] == "mcp" else choice
+    name = choice["type"]
+    there = any(function["name"] == name for function in offered)
+    return {"type": "function", "name": name} if there else None
 
 
 def _pair(item: Item, name: str, arguments: str, output: str) -> list[Item]:
