@@ -324,9 +324,10 @@ def test_a_thread_erased_under_its_run_is_gone(client: OpenAI, assistant: str):
     """The run ends without a trace, its stream with it; nothing comes back."""
     thread = asking(client, "wait")
     with client.beta.threads.runs.create(thread, assistant_id=assistant, stream=True) as events:
-        run = next(iter(events)).data.id
+        begun = next(event for event in events if event.event == "thread.run.in_progress")
+        run = begun.data.id
         assert client.beta.threads.delete(thread).deleted
-        assert "thread.run.in_progress" in [event.event for event in events]
+        assert "thread.run.completed" not in [event.event for event in events]
     for act in (
         lambda: client.beta.threads.retrieve(thread),
         lambda: client.beta.threads.runs.retrieve(run, thread_id=thread),
