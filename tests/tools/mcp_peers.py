@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import Context, Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
 START_S = 30.0
@@ -22,7 +23,7 @@ ONE_PIXEL = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA=")
 
 def weather_server(calls: list[Any]) -> MCPServer:
     """A server whose tools note that they were called."""
-    server = MCPServer("weather")
+    server = MCPServer("weather", log_level="CRITICAL")
 
     @server.tool(description="The weather.", annotations=ToolAnnotations(readOnlyHint=True))
     def weather(city: str) -> str:
@@ -32,7 +33,7 @@ def weather_server(calls: list[Any]) -> MCPServer:
     @server.tool()
     def order(thing: str) -> str:
         calls.append(("order", thing))
-        raise ValueError(f"no {thing} left")
+        raise ToolError(f"no {thing} left")
 
     @server.tool()
     def numbers(count: int) -> dict[str, int]:
@@ -116,8 +117,14 @@ class Seen:
 class Asked:
     """One request that reached a liar, and the means to answer it."""
 
-    def __init__(self, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
-        self.head, self.writer = head.decode(), writer
+    def __init__(
+        self,
+        head: bytes,
+        body: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.head, self.reader, self.writer = head.decode(), reader, writer
         self.http = self.head.partition(" ")[0]
         self.message: dict[str, Any] = json.loads(body) if body else {}
         self.method: str | None = self.message.get("method")
@@ -125,9 +132,14 @@ class Asked:
     async def write(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
+        await asyncio.sleep(0)  # the one who is lied to lives in the same loop
 
     async def reply(
-        self, body: bytes | str, kind: str = "application/json", status: str = "200 OK", more: str = ""
+        self,
+        body: bytes | str,
+        kind: str = "application/json",
+        status: str = "200 OK",
+        more: str = "",
     ) -> None:
         data = body.encode() if isinstance(body, str) else body
         head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n{more}"
@@ -154,8 +166,6 @@ class Liar:
         self._lies, self._tools = lies, tools
         self.asked: list[Asked] = []
         self.url = ""
-        self.is_gone = asyncio.Event()
-        """A connection was ended by the client."""
 
     def count(self, method: str) -> int:
         return sum(asked.method == method for asked in self.asked)
@@ -172,12 +182,12 @@ class Liar:
                     ),
                     0,
                 )
-                asked = Asked(head, await reader.readexactly(size), writer)
+                asked = Asked(head, await reader.readexactly(size), reader, writer)
                 self.asked.append(asked)
                 lie = self._lies.get(asked.method or asked.http) or self._lies.get("*")
                 await (lie or self.tell_truth)(asked)
         except (ConnectionError, asyncio.IncompleteReadError):
-            self.is_gone.set()
+            pass
         finally:
             writer.close()
 

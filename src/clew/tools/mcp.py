@@ -26,6 +26,7 @@ from clew.tools.mcp_lists import TOOLS_MAX, functions_of, learn_tools, read_tool
 from clew.tools.mcp_results import cut, text_of_result
 from clew.tools.mcp_servers import (
     Server,
+    by_what_they_do,
     function_name,
     is_allowed,
     named_tools,
@@ -96,8 +97,7 @@ class Mcp:
 
     def ask(self, place: Place, function: str, arguments: str) -> dict[str, Any]:
         label = place.config["server_label"]
-        offered = self._offers.get(_key(place), {}).get(function)
-        tool = offered or {"name": _plain_name(label, function)}
+        tool = self._offered(place).get(function) or {"name": _plain_name(label, function)}
         call = {"server_label": label, "name": tool["name"], "arguments": arguments}
         if needs_approval(place.config, tool):
             return {"type": "mcp_approval_request", **call}
@@ -152,7 +152,7 @@ class Mcp:
         try:
             server = read_server(place.config)
             arguments = _arguments(item["arguments"])
-            self._check_allowed(place, item["name"])
+            await self._check_allowed(place, server, item["name"])
             result = await self._call(place, server, item["name"], arguments)
             text = cut(server.redacted(text_of_result(result)), OUTPUT_BYTES_MAX)
         except ToolError as error:
@@ -182,12 +182,18 @@ class Mcp:
             failure = timed_out(self._call_timeout_s)
             raise Failure(failure.message + _MAYBE, failure.code) from None
 
-    def _check_allowed(self, place: Place, name: str) -> None:
-        """The list of the tools may have been made under other rules than the run's."""
-        offered = self._offers.get(_key(place), {})
-        known = offered.get(function_name(place.config["server_label"], name))
-        if not is_allowed(place.config, known or {"name": name}):
+    async def _check_allowed(self, place: Place, server: Server, name: str) -> None:
+        """The item may have been made under other rules than the run's."""
+        tool: Mapping[str, Any] = {"name": name}
+        if by_what_they_do(place.config):
+            tool = self._offered(place).get(function_name(server.label, name)) or next(
+                (one for one in await self._list(place, server) if one["name"] == name), tool
+            )
+        if not is_allowed(place.config, tool):
             raise Failure(f"The tool '{name[:100]}' is not among allowed_tools.", INVALID_PARAMS)
+
+    def _offered(self, place: Place) -> dict[str, dict[str, Any]]:
+        return self._offers.get(_key(place), {})
 
     def _remember(self, place: Place, tools: dict[str, dict[str, Any]]) -> None:
         """What is needed of a tool when it is called; the schemas are not."""

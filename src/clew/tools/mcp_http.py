@@ -22,6 +22,12 @@ ANSWER_BYTES_MAX = 4 * 1024 * 1024
 EVENTS_MAX = 4096
 """Of one operation: what a server may tell of its progress. Each costs more than its bytes."""
 
+OBJECTS_MAX = 20_000
+LISTS_PER_OBJECT = 5
+"""Of one operation: reading JSON takes time by its objects (and a fifth of it by its lists), and
+half a second is enough to take from everybody else. What looks like one within a text counts too,
+but for objects of JSON that is given as text."""
+
 REQUESTS_MAX = 64
 """Of one operation: a server may ask us things, and break off a stream so that it is resumed."""
 
@@ -32,6 +38,9 @@ KEPT_S = 4.0
 """Connections are not used again after that: many servers close them at 5 s, which looks like an
 answer that got lost."""
 
+NO_MESSAGE = "The server's answer is no JSON-RPC message."
+
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _SESSION = "mcp-session-id"
 _VERSION = "mcp-protocol-version"
 _MOVED = (307, 308)
@@ -68,6 +77,7 @@ class Wire(httpx2.AsyncBaseTransport):
     def begin(self) -> None:
         """Another operation begins, with bounds of its own."""
         self._bytes = self._events = self._requests = 0
+        self._objects = 0.0
         self.status = 0
         """Of the last answer."""
         self.trouble: Failure | None = None
@@ -181,14 +191,21 @@ class Wire(httpx2.AsyncBaseTransport):
     def count(self, piece: bytes) -> None:
         self._bytes += len(piece)
         self._events += piece.count(b"data:")
+        self._objects += piece.count(b"{") - piece.count(b"{\\")
+        self._objects += (piece.count(b"[") - piece.count(b"[\\")) / LISTS_PER_OBJECT
         if self._bytes > self._bytes_max:
             raise self._broken_by(f"The server's answer is longer than {self._bytes_max} bytes.")
         if self._events > EVENTS_MAX:
             raise self._broken_by(f"The server sent more than {EVENTS_MAX} events.")
+        if self._objects > OBJECTS_MAX:
+            raise self._broken_by(f"The server's answer has more than {OBJECTS_MAX} objects.")
 
     def check(self, body: bytes, expected: str | int | float) -> None:
         """A JSON body is the answer to its own request. Whatever else is wrong, the SDK finds."""
-        head = _head(body)
+        try:
+            head = msgspec.json.decode(body, type=_Head)
+        except _NOT_JSON:
+            raise self._broken_by(NO_MESSAGE, INVALID_ANSWER) from None
         if head.method is not None or head.id not in (expected, None):
             raise self._broken_by("The server's answer is to another request.", INVALID_ANSWER)
 
@@ -230,5 +247,5 @@ class _Body(httpx2.AsyncByteStream):
 def _head(data: bytes) -> _Head:
     try:
         return msgspec.json.decode(data, type=_Head)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _NOT_JSON:
         return _Head()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -115,13 +116,22 @@ def functions_of(server: Server, about: str | None, tools: Iterable[Any]) -> lis
 
 def _parameters(schema: Any) -> dict[str, Any]:
     """The schema, or one that lets everything pass where it is none: models' servers refuse it."""
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        return _ANYTHING
+    if not _is_schema(msgspec.json.encode(schema)):
+        return _ANYTHING
+    return schema if "properties" in schema else {**schema, "properties": {}}
+
+
+@lru_cache(maxsize=512)
+def _is_schema(encoded: bytes) -> bool:
+    """Whether JSON is a schema. It takes milliseconds to say, and is asked at every step."""
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 
-    if not isinstance(schema, dict) or schema.get("type") != "object":
-        return _ANYTHING
     try:
+        schema = msgspec.json.decode(encoded)
         validator_for(schema, Draft202012Validator).check_schema(schema)
     except Exception:  # whatever a schema of a stranger's brings it to
-        return _ANYTHING
-    return schema if "properties" in schema else {**schema, "properties": {}}
+        return False
+    return True

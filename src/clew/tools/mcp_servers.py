@@ -145,6 +145,12 @@ def named_tools(config: Mapping[str, Any]) -> list[str] | None:
     return names if isinstance(names, list) else None
 
 
+def by_what_they_do(config: Mapping[str, Any]) -> bool:
+    """Whether `allowed_tools` chooses by what tools say of themselves, not by name alone."""
+    allowed = config.get("allowed_tools")
+    return isinstance(allowed, dict) and allowed.get("read_only") is not None
+
+
 def needs_approval(config: Mapping[str, Any], tool: Mapping[str, Any]) -> bool:
     """Whether somebody has to agree to a call. Always, where nothing says that nobody has to."""
     rule = config.get("require_approval") or "always"

@@ -20,7 +20,7 @@ import httpx2
 
 from clew.tools.addresses import Gate
 from clew.tools.mcp_failures import INVALID_ANSWER, MESSAGE_MAX, TIMED_OUT, Failure, refused
-from clew.tools.mcp_http import ANSWER_BYTES_MAX, Wire
+from clew.tools.mcp_http import ANSWER_BYTES_MAX, NO_MESSAGE, Wire
 from clew.tools.mcp_servers import Server
 
 if TYPE_CHECKING:
@@ -260,6 +260,8 @@ def _failure_of(error: BaseException | None, status: int) -> Failure:
             return refused(status)
         case MCPError() if error.code == REQUEST_TIMEOUT:
             return Failure("The server did not answer in time.", TIMED_OUT)
+        case MCPError() if error.message.startswith("Failed to parse"):  # and pydantic's report
+            return Failure(NO_MESSAGE, INVALID_ANSWER)
         case MCPError():
             return Failure(error.error.message or "The server gave no reason.", error.code)
         case ValidationError():
