@@ -6,9 +6,10 @@ import asyncio
 import base64
 import json
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -209,10 +210,14 @@ class Liar:
 
 
 @asynccontextmanager
-async def liar(lies: dict[str, Lie] | None = None, tools: list[Any] | None = None) -> Any:
+async def liar(
+    lies: dict[str, Lie] | None = None,
+    tools: list[Any] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Liar]:
     """A liar at work."""
     found = Liar(lies or {}, [TOOL] if tools is None else tools)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0, limit=2**20)
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0, limit=2**20, ssl=tls)
     found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
     try:
         yield found

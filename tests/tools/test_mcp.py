@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from openai.types.responses.response_output_item import (
     McpApprovalRequest,
     McpCall,
@@ -17,10 +26,10 @@ from openai.types.responses.response_output_item import (
 )
 from pydantic import TypeAdapter
 
-from clew.tools import mcp, mcp_sessions
+from clew.tools import mcp, mcp_http, mcp_lists, mcp_sessions
 from clew.tools.mcp import Mcp
 from clew.tools.tool import Place, Tool, ToolError
-from tests.tools.mcp_peers import Seen, served, weather_server
+from tests.tools.mcp_peers import Seen, liar, served, weather_server
 
 KINDS_OF_SERVERS = {
     "new, JSON": ({"json_response": True}, False),
@@ -91,7 +100,7 @@ async def call(tool: Mcp, place: Place, name: str, arguments: str) -> dict[str, 
 
 def test_it_is_a_tool():
     """It has the shape of all tools."""
-    tool: Tool = mcp.Mcp.__new__(mcp.Mcp)
+    tool: Tool = Mcp()
     assert (tool.type, tool.kind, tool.begun, tool.repeats) == ("mcp", "mcp_call", "calling", False)
 
 
@@ -350,9 +359,8 @@ async def until(happened: Callable[[], bool]) -> None:
 
 def test_a_lost_call_is_not_made_again():
     """Nobody knows what it did; the item says so, in OpenAI's shape."""
-    tool = mcp.Mcp.__new__(mcp.Mcp)
+    tool = Mcp()
     place = Place("p", "t", "r", {"server_label": "w", "require_approval": "never"})
-    tool._offers = {}
     begun = {**tool.ask(place, "mcp__w__order", "{}"), "status": "calling"}
     lost = tool.lost(begun)
     TypeAdapter(McpCall).validate_python({"id": "mcp_1", **lost}, strict=True)
@@ -443,6 +451,55 @@ def test_a_name_of_a_host_is_looked_up(old_server: Served):
     running(test, allow=["localhost"])
 
 
+def trusted(names: list[str], place: Path, patch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for those names that this process trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (place / "key.pem").write_bytes(private)
+    (place / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    patch.setenv("SSL_CERT_FILE", str(place / "certificate.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place / "certificate.pem", place / "key.pem")
+    return context
+
+
+@pytest.mark.parametrize("names", [["localhost"], ["other.example.com"]])
+def test_a_certificate_is_checked_against_the_name(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The connection goes to an address, but the server has to prove the name in the URL."""
+
+    async def test(tool: Mcp) -> None:
+        async with liar(tls=trusted(names, tmp_path, monkeypatch)) as server:
+            url = server.url.replace("http://127.0.0.1", "https://localhost")
+            named = {"type": "mcp", "server_label": "w", "server_url": url}
+            place = Place("p", "t", "r", {**named, "require_approval": "never"})
+            done = await call(tool, place, "weather", "{}")
+            if names == ["localhost"]:
+                assert done["output"] == "Rain."
+                assert f"Host: {url[8:-4]}\r\n" in server.asked[0].head
+            else:
+                assert "cannot be connected to" in done["error"]["message"]
+                assert "certificate" in done["error"]["message"]
+                assert server.asked == []
+
+    running(test)
+
+
 def test_headers_and_token_go_to_the_server(server: Served):
     """With every request, and nothing of them into items."""
 
@@ -456,3 +513,26 @@ def test_headers_and_token_go_to_the_server(server: Served):
         assert "4711" not in repr((offer, done))
 
     running(test)
+
+
+def test_the_documented_limits_are_the_limits():
+    """Each limit is in the table of the page, with its value."""
+    page = Path(__file__).parents[2] / "docs" / "tools" / "mcp.md"
+    rows = re.findall(r"^\| (.+) \| (\d+)[^|]* \|$", page.read_text("utf-8"), re.MULTILINE)
+    values = [int(value) for _, value in rows]
+    assert values == [
+        mcp_http.CONNECT_TIMEOUT_S,
+        mcp.LIST_TIMEOUT_S,
+        mcp.CALL_TIMEOUT_S,
+        mcp_http.ANSWER_BYTES_MAX,
+        mcp_http.OBJECTS_MAX,
+        mcp_http.EVENTS_MAX,
+        mcp_http.REQUESTS_MAX,
+        mcp.OUTPUT_BYTES_MAX,
+        mcp_lists.TOOLS_MAX,
+        mcp_lists.PAGES_MAX,
+        mcp_lists.NAME_MAX,
+        mcp_lists.DESCRIPTION_MAX,
+        mcp_lists.SCHEMA_BYTES_MAX,
+        mcp_lists.LIST_BYTES_MAX,
+    ]

@@ -43,6 +43,7 @@ NO_MESSAGE = "The server's answer is no JSON-RPC message."
 _NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _SESSION = "mcp-session-id"
 _VERSION = "mcp-protocol-version"
+_WHY_MAX = 200
 _MOVED = (307, 308)
 
 
@@ -86,7 +87,7 @@ class Wire(httpx2.AsyncBaseTransport):
     def client(self, headers: tuple[tuple[str, str], ...]) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             transport=self,
-            headers=[*headers, ("accept-encoding", "identity")],
+            headers={"user-agent": "clew", **dict(headers), "accept-encoding": "identity"},
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),
             max_redirects=0,
             trust_env=False,
@@ -124,7 +125,7 @@ class Wire(httpx2.AsyncBaseTransport):
         """Send it to the first address that can be connected to."""
         if self.trouble is not None:
             raise httpx2.ConnectError(self.trouble.message)
-        url = self._url
+        url, why = self._url, ""
         for address in await self._resolved():
             to = httpx2.Request(
                 request.method,
@@ -135,11 +136,11 @@ class Wire(httpx2.AsyncBaseTransport):
             )
             try:
                 return await self._inner.handle_async_request(to)
-            except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                continue
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                why = str(error)[:_WHY_MAX] or "no answer"
             except (httpx2.RequestError, ValueError) as error:
                 raise self.cut_off(error) from error
-        raise self._broken_by("The server cannot be connected to.")
+        raise self._broken_by(f"The server cannot be connected to: {why}.")
 
     async def _resolved(self) -> list[str]:
         """Looked up once: what was looked at is what is connected to."""
