@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from cryptography import x509
@@ -24,7 +24,7 @@ from openai.types.responses.response_output_item import (
     McpCall,
     McpListTools,
 )
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from clew.tools import mcp, mcp_http, mcp_lists, mcp_sessions
 from clew.tools.mcp import Mcp
@@ -289,8 +289,35 @@ def test_calls_of_a_run_share_a_session(old_server: Served):
         assert old_server.asked().count("initialize") == 3
         await tool.close()
         assert old_server.asked().count("DELETE") == 3
+        assert "GET" not in old_server.asked()  # nobody listens to what is said unasked
 
     running(test)
+
+
+def test_arguments_that_belong_into_headers_get_there():
+    """A newer server may want that; who did not list its tools, as after a takeover, learns it."""
+    calls: list[Any] = []
+    weather = weather_server(calls)
+
+    @weather.tool()
+    def region(name: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> str:
+        calls.append(name)
+        return name
+
+    seen = Seen(weather.streamable_http_app())
+
+    async def test(tool: Mcp) -> None:
+        place = Served(f"{url}/mcp", seen, calls).place()
+        for _ in range(2):
+            done = await call(tool, place, "region", '{"name": "north"}')
+            assert (done["status"], done["output"]) == ("completed", "north")
+        methods = [method for _, method, _ in seen.requests]
+        assert methods == ["server/discover", "tools/list", "tools/call", "tools/call"]
+        assert seen.requests[-1][2]["mcp-param-region"] == "north"
+        assert calls == ["north", "north"]
+
+    with served(seen) as url:
+        running(test)
 
 
 def test_calls_at_the_same_time_do_not_wait(server: Served):
@@ -421,8 +448,10 @@ def test_without_the_sdk_the_run_is_told_what_to_install(monkeypatch: pytest.Mon
     place = Place("p", "t", "r", {"server_label": "w", "server_url": "http://127.0.0.1:1/mcp"})
 
     async def test(tool: Mcp) -> None:
-        with pytest.raises(ToolError, match=r"pip install 'clew\[mcp\]'"):
-            await tool.offer(place, [])
+        listed = {"type": "mcp_list_tools", "server_label": "w", "tools": []}
+        for seen in ([], [listed]):
+            with pytest.raises(ToolError, match=r"pip install 'clew\[mcp\]'"):
+                await tool.offer(place, seen)
 
     running(test)
 

@@ -89,6 +89,8 @@ class Mcp:
         if tools is None:
             tools = await self._list(place, server)
             items = [_list_item(server.label, tools)]
+        else:
+            await self._load(server)
         functions = await asyncio.to_thread(
             functions_of, server, place.config.get("server_description"), tools
         )
@@ -129,6 +131,12 @@ class Mcp:
         if item.get("error") is not None:
             return *_asked(item), f"Error: {text_of_error(item['error'])}"
         return *_asked(item), item.get("output") or ""
+
+    async def _load(self, server: Server) -> None:
+        try:
+            await self._sessions.load()
+        except Failure as failure:
+            raise _unlisted(server, failure) from None
 
     async def _list(self, place: Place, server: Server) -> list[dict[str, Any]]:
         async def listed(client: Client) -> list[dict[str, Any]]:

@@ -173,6 +173,13 @@ class Sessions:
             raise
         self._keep(key, session)
 
+    async def load(self) -> ssl.SSLContext:
+        """What all sessions need, and takes its time. Raises Failure where it is not there."""
+        if self._verify is None:
+            await _load()
+            self._verify = await asyncio.to_thread(httpx2.create_ssl_context)
+        return self._verify
+
     async def close(self) -> None:
         """Say goodbye to all servers, and wait a moment for them."""
         sessions = list(self._all)
@@ -192,10 +199,8 @@ class Sessions:
         return None
 
     async def _opened(self, server: Server) -> Session:
-        if self._verify is None:
-            await _load()
-            self._verify = await asyncio.to_thread(httpx2.create_ssl_context)
-        session = Session(server, Wire(server.url, self._gate, self._verify))
+        verify = await self.load()
+        session = Session(server, Wire(server.url, self._gate, verify))
         self._all.add(session)
         session.when_over(lambda: self._all.discard(session))
         return session
