@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from clew.core.errors import ClewError, NotFound
+from clew.core.errors import BadRequest, ClewError, NotFound
 from clew.core.events import RunChanged
 from clew.core.ids import thread_of_run
 from clew.core.items import Item
@@ -92,9 +92,28 @@ class Executor:
         provider = self._provider_of(run.model)
         if isinstance(provider, Nobody):
             raise unknown(run.model)
-        foreign = provider.abilities.tools
-        ours = {t["type"] for t in run.tools if is_ours(t, run, self._tools, foreign)}
-        refuse(provider.abilities, run, frozenset(ours))
+        refuse(provider.abilities, run, self._ours(run, provider))
+
+    def _ours(self, run: Run, provider: Provider) -> frozenset[str]:
+        """The types of the tools that Clew runs for it; what is wrong with one is refused."""
+        foreign, types, labels = provider.abilities.tools, set(), []
+        names = {tool["name"]: at for at, tool in enumerate(run.tools) if "name" in tool}
+        for at, tool in enumerate(run.tools):
+            if not is_ours(tool, run, self._tools, foreign):
+                continue
+            types.add(tool["type"])
+            problem = self._tools[tool["type"]].problem(tool)
+            if problem is not None:
+                path = f"tools[{at}].{problem[0]}"
+                raise BadRequest(f"Invalid '{path}': {problem[1]}", path, "invalid_value")
+            if tool["type"] in names:
+                message = f"The name '{tool['type']}' is that of a tool of this run."
+                raise BadRequest(message, f"tools[{names[tool['type']]}].name", "invalid_value")
+            labels.append(tool.get("server_label", tool["type"]))
+            if labels.count(labels[-1]) > 1:
+                message = f"'{labels[-1]}' is named twice."
+                raise BadRequest(message, f"tools[{at}]", "invalid_value")
+        return frozenset(types)
 
     def receive(self, project: str, run: Run, asked: Run | None = None) -> Live:
         """Work on a run as it was stored, or wait until it comes to its turn. It may be another

@@ -16,14 +16,12 @@ from clew.core.ids import key_of
 from clew.core.items import Item, new_item
 from clew.core.runs import Run
 from clew.providers.provider import ModelRequest
-from clew.tools.tool import Function, Place, Tell, Tool
+from clew.tools.tool import Function, Place, Tell, Tool, ToolError
 
 Json = dict[str, Any]
 
 _MCP = frozenset({"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"})
 """What there is in a log of MCP servers beside the calls themselves."""
-
-REFUSED = "The user did not approve this call."
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,12 +66,16 @@ class Toolbox:
         self._functions, self._by_function = [], {}
         await self._look()
         news: list[Json] = []
+        named = {tool["name"] for tool in self._run.tools if tool["type"] == "function"}
         seen = [_whole(item) for item in items if not item.is_message and item.kind != "reasoning"]
         for config in self._ours:
             tool, place = self._tools[config["type"]], self._place(config)
             offer = await tool.offer(place, [*seen, *news])
             news += offer.items
             for function in offer.functions:
+                if function.name in named:
+                    raise ToolError(f"Two tools of this run have the name '{function.name}'.")
+                named.add(function.name)
                 self._functions.append(function)
                 self._by_function[function.name] = tool, place
         return news
@@ -109,9 +111,9 @@ class Toolbox:
                 continue
             data = item.data()
             request = requests.get(data["approval_request_id"])
-            tool = self._tools.get("mcp")
-            if data["approve"] and request is not None and request.id not in made and tool:
-                calls.append(tool.approved(_whole(request)))  # type: ignore[attr-defined]
+            mcp: Any = self._tools.get("mcp")
+            if data["approve"] and request is not None and request.id not in made and mcp:
+                calls.append(mcp.approved(_whole(request)))
         return calls
 
     def does(self, item: Item) -> bool:
@@ -176,9 +178,8 @@ class Toolbox:
             if item.kind == "mcp_approval_response":
                 data = item.data()
                 if data["approval_request_id"] == request.id and not data["approve"]:
-                    asked = request.data()
-                    reason = f"{REFUSED} {data['reason']}" if data.get("reason") else REFUSED
-                    return _pair(request, asked["name"], asked["arguments"], reason)
+                    mcp: Any = self._tools["mcp"]
+                    return _pair(request, *mcp.declined(_whole(request), data.get("reason")))
         return []
 
 

@@ -31,6 +31,7 @@ from clew.tools.mcp_servers import (
     is_allowed,
     named_tools,
     needs_approval,
+    problem_of,
     read_server,
 )
 from clew.tools.mcp_sessions import Session, Sessions, is_modern
@@ -81,6 +82,9 @@ class Mcp:
 
     async def close(self) -> None:
         await self._sessions.close()
+
+    def problem(self, config: dict[str, Any]) -> tuple[str, str] | None:
+        return problem_of(config)
 
     async def offer(self, place: Place, seen: Sequence[dict[str, Any]]) -> Offer:
         """The server's tools, as listed in the thread already, or else as it lists them now."""

@@ -61,6 +61,13 @@ class Tool(Protocol):
     begun: str
     repeats: bool
 
+    def problem(self, config: dict[str, Any]) -> tuple[str, str] | None:
+        """What is wrong with a tool as a run names it: the field, and what of it. None for nothing.
+
+        It is looked at before anything is stored.
+        """
+        ...
+
     async def offer(self, place: Place, seen: Sequence[dict[str, Any]]) -> Offer:
         """The functions of this tool. `seen` are the items in the window that it made itself.
 
