@@ -56,6 +56,22 @@ _ENVIRONMENT = {
     "USER": "sandbox",
 }
 
+_PROBE = """
+import os, threading
+facts = dict(line.split(":", 1) for line in open("/proc/self/status"))
+assert int(facts["CapEff"], 16) == 0, "it keeps capabilities"
+assert int(facts["Seccomp"]) == 2, "it filters no system calls"
+assert os.getpid() < 9, "it shows processes"
+assert len(open("/proc/net/dev").readlines()) == 3, "it shows the network"
+assert not os.path.exists("/etc/shadow"), "it shows files"
+thread = threading.Thread(target=os.getpid)
+thread.start()
+thread.join()
+os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+print("works")
+"""
+"""What one sandbox must be able to say before code of a model runs in any."""
+
 _HERE = Path(__file__).parent
 
 
@@ -117,10 +133,8 @@ class Sandbox:
         return None
 
     async def _probe(self) -> str | None:
-        """Run one sandbox, with a thread and a process in it."""
-        code = "import threading, os; t = threading.Thread(target=os.getpid); t.start(); t.join()"
-        code += "; os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0); print('works')"
-        process = await self._spawn(0, self.limits, "-I", "-S", "-B", "-c", code)
+        """Run one sandbox: see that it has its walls, and that a thread and a process run in it."""
+        process = await self._spawn(0, self.limits, "-I", "-S", "-B", "-c", _PROBE)
         try:
             async with asyncio.timeout(PROBE_S):
                 output, error = await process.communicate()

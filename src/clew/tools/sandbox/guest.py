@@ -117,8 +117,9 @@ class Guest:
             request, data = self._channel.receive()
             try:
                 self._do(request, data)
-            except OSError as error:
-                self._channel.send({"error": error.strerror or str(error)})
+            except Exception as error:
+                said = getattr(error, "strerror", None) or str(error)
+                self._channel.send({"error": said})
 
     def _do(self, request: dict[str, Any], data: bytes) -> None:
         match request["do"]:

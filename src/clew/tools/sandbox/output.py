@@ -34,9 +34,8 @@ class Output:
             self._tail = b""
         text = self._kept.decode("utf-8", "replace").replace("\0", "\ufffd")
         left_out = self._bytes - len(self._kept)
-        return text + (
-            f"\n[{left_out} bytes more were printed and are left out]" if left_out else ""
-        )
+        note = f"\n[{left_out} bytes more were printed and are left out]\n"
+        return text + note if left_out else text
 
     def _keep(self, data: bytes) -> None:
         self._bytes += len(data)

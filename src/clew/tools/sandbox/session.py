@@ -9,6 +9,7 @@ A session that breaks a limit is over, with all that it remembered.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -33,6 +34,7 @@ MARK_S = 2.0
 FILES_S = 30.0
 """How long files may take on their way in or out, all of one call together."""
 
+END_S = 10.0
 WATCH_S = 0.1
 HEAD_MAX = MIB
 _FRAME = struct.Struct(">II")
@@ -64,6 +66,8 @@ class Ran(msgspec.Struct):
     ended: str | None = None
 
 
+log = logging.getLogger("clew.sandbox")
+
 _decode = msgspec.json.Decoder(Answer).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -74,6 +78,7 @@ class Session:
     def __init__(self, process: Process, limits: Limits) -> None:
         self._process, self._limits = process, limits
         self._init = self._interpreter = 0
+        self._pidfd: int | None = None
         self._spare_s = FILES_S
         self.why: str | None = None
 
@@ -163,6 +168,23 @@ class Session:
         process.stdin.close()
         gone = process.wait(), _discard(process.stdout), _discard(process.stderr)
         await asyncio.gather(*gone)
+        await self._init_gone()
+
+    async def _init_gone(self) -> None:
+        """The first process inside goes last: the kernel lets it go when no other is left."""
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is None:
+            return
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(pidfd, gone.set)
+        try:
+            async with asyncio.timeout(END_S):
+                await gone.wait()
+        except TimeoutError:
+            log.error("a sandbox was killed and is still there: process %d", self._init)
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
 
     async def _said(self, code: str, output: Output) -> Answer:
         """The answer of a run, when all that it printed is there too."""
@@ -233,7 +255,8 @@ class Session:
         try:
             (self._init,) = processes.children(self._process.pid)
             (self._interpreter,) = processes.children(self._init)
-        except ValueError:
+            self._pidfd = os.pidfd_open(self._init)
+        except (ValueError, ProcessLookupError):
             raise Ended("The interpreter did not start.") from None
 
     @asynccontextmanager
