@@ -20,6 +20,7 @@ TIGHT = Limits(
     scratch_bytes=16 * MIB,
     processes=32,
     open_files=64,
+    open_files_in_all=300,
     files=1_000,
 )
 _slots = itertools.count(400)

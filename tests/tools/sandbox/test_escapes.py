@@ -460,7 +460,7 @@ time.sleep(100)
 BOMBS = {
     "forks": (FORKS, "ran longer|CPU time"),
     "a loop that is deaf": (DEAF, "ran longer"),
-    "memory": (MEMORY, None),
+    "memory": (MEMORY, "MemoryError|ran longer"),
     "memory of many": (SHARED_OUT, "memory"),
     "threads": (THREADS, "ran longer"),
     "daemons": (DAEMONS, "ran longer|CPU time"),
@@ -468,7 +468,7 @@ BOMBS = {
     "endless output": (RAW_OUTPUT, "printed more than 64 MiB"),
     "a million files": (EMPTY_FILES, "more than 1000 files"),
     "folders without end": (FOLDERS, "more than 1000 files"),
-    "descriptors": (DESCRIPTORS, "ran longer|CPU time"),
+    "descriptors": (DESCRIPTORS, "more than 300 files open"),
 }
 
 
@@ -493,11 +493,9 @@ def test_a_bomb_harms_nobody_else(name: str):
             left = processes.below(bad._process.pid)
         figures = (max(late), slowest, most, memory // MIB)
         print("stall {:.3f} s, other {:.3f} s, {} tasks, {} MiB".format(*figures))
-        if expected is None:
-            assert found.output.endswith("MemoryError\n")
-        else:
-            assert any(words in (found.ended or "") for words in expected.split("|")), found.ended
-            assert all(processes._is_dead(pid) for pid in left)
+        told = found.output[-200:] + (found.ended or "")
+        assert any(words in told for words in expected.split("|")), told
+        assert found.ended is None or all(processes._is_dead(pid) for pid in left)
         assert most <= limits.processes + 3
         assert memory < limits.memory_bytes + 400 * MIB
         assert max(late) < 0.5

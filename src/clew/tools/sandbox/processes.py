@@ -21,6 +21,7 @@ class Usage(msgspec.Struct):
     """Of some processes together. Memory that two of them share is counted twice."""
 
     tasks: int = 0
+    open_files: int = 0
     memory_bytes: int = 0
     cpu_s: float = 0.0
 
@@ -76,6 +77,7 @@ def files_at(pid: int, place: str) -> int:
 def _add(total: Usage, pid: int) -> None:
     times = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     total.cpu_s += sum(map(int, times[_STAT_TIMES])) / _TICKS
+    total.open_files += len(os.listdir(f"/proc/{pid}/fd"))
     for line in _read(f"/proc/{pid}/status").splitlines():
         if line.startswith(_MEMORY):
             total.memory_bytes += int(line.split()[1]) * 1024

@@ -305,6 +305,8 @@ class Session:
             return f"The code used more than {limits.cpu_s:g} seconds of CPU time"
         if used.tasks > 2 * limits.processes:  # the kernel refuses more; this is the second fence
             return f"The code had more than {limits.processes} processes and threads"
+        if used.open_files > limits.open_files_in_all:
+            return f"The code had more than {limits.open_files_in_all} files open"
         if any(processes.files_at(self._init, place) > limits.files for place in _WRITABLE):
             return f"The code made more than {limits.files} files"
         return None
