@@ -99,31 +99,40 @@ class CodeFiles:
 
     async def take(self, project: str, ran: Ran, seat: Seat, session: Session, made: Made) -> None:
         """The figures of a run, and the files that it made or changed, become files of ours."""
-        left = BYTES_MAX
+        left, left_out = BYTES_MAX, []
         for number, size in enumerate(ran.figures[:FILES_MAX]):
-            if size <= left:
-                name = f"figure-{number + 1}.png"
-                file = await self._keep(project, name, session.read("figure", number, size))
+            pieces = session.read("figure", number, size)
+            file = await self._keep(project, f"figure-{number + 1}.png", pieces, size, left)
+            if file is not None:
                 left -= file.bytes
                 made.figures.append(file)
         for number, (path, facts) in enumerate(ran.files.items()):
             if seat.seen.get(path) == facts:
                 continue
-            if len(made.files) >= FILES_MAX or facts[0] > left:
-                made.notes.append(path)
-                continue
-            pieces = session.read("file", number, facts[0])
-            try:
-                file = await self._keep(project, plain_name(path), pieces)
-            except OSError:
-                continue  # it is not there any more, or not to be read
-            left -= file.bytes
-            made.files.append((f"{FOLDER}/{path}", file))
+            size = facts[0] if len(made.files) < FILES_MAX else left + 1
+            pieces = session.read("file", number, size)
+            file = await self._keep(project, plain_name(path), pieces, size, left)
+            if file is None:
+                left_out.append(path)
+            else:
+                left -= file.bytes
+                made.files.append((f"{FOLDER}/{_ODD.sub('_', path)}", file))
         seat.seen = dict(ran.files)
-        made.notes = _left_out(made.notes)
+        made.notes = _left_out(left_out)
 
-    async def _keep(self, project: str, name: str, pieces: AsyncIterator[bytes]) -> File:
-        """A new file with these bytes; nothing where they cannot be had."""
+    async def _keep(
+        self, project: str, name: str, pieces: AsyncIterator[bytes], size: int, left: int
+    ) -> File | None:
+        """A new file with these bytes; None, and nothing stored, where there is no room or they
+        cannot be had."""
+        if size > left:
+            return None
+        try:
+            return await self._stored(project, name, pieces)
+        except OSError:
+            return None
+
+    async def _stored(self, project: str, name: str, pieces: AsyncIterator[bytes]) -> File:
         now = self._now()
         blob = new_key(now)
         try:
@@ -149,9 +158,9 @@ class CodeFiles:
 def _left_out(paths: list[str]) -> list[str]:
     if not paths:
         return []
-    names = ", ".join(paths[:5]) + (", …" if len(paths) > 5 else "")
+    names = ", ".join(_ODD.sub("_", path) for path in paths[:5]) + ", …" * (len(paths) > 5)
     most = f"at most {FILES_MAX} files and {BYTES_MAX // 10**6} MB are, of one call"
-    return [f"{len(paths)} files were not kept ({names}): {most}."]
+    return [f"Files were not kept ({names}): {most}, and no file that cannot be read."]
 
 
 def _key(id: str) -> str:

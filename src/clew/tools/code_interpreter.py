@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from clew.core.citations import SCHEME
+from clew.core.errors import ClewError
 from clew.core.files import File
 from clew.store.store import Store
 from clew.tools.code_files import FOLDER, CodeFiles, Made, shown
@@ -102,7 +103,7 @@ class CodeInterpreter:
             done = await self._interpret(place, code)
         except Ended as error:
             return _failed(item, f"The sandbox does not start. {error}")
-        except ToolError as error:
+        except (ToolError, ClewError) as error:
             return _failed(item, error.message)
         tell("completed", {})
         return {**item, "status": "completed", **done}

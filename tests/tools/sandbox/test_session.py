@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 
 from clew.tools.sandbox import Limits, Sandbox, processes
 from clew.tools.sandbox import bubblewrap as bubblewrap_module
@@ -227,6 +228,18 @@ def test_output_is_cut_and_says_so():
         assert found.ended is None
 
     play(test)
+
+
+def test_the_loop_that_serves_runs_sessions_too():
+    """uvloop, on which the server runs, starts and ends them as asyncio's own loop does."""
+
+    async def test() -> list[str]:
+        async with session() as started:
+            first = await run(started, "x = 6 * 7\nx")
+            broken = await run(started, "import os; os._exit(0)")
+            return [first.output, str(broken.ended)]
+
+    assert uvloop.run(test()) == ["42\n", "The interpreter ended"]
 
 
 def test_a_killed_server_leaves_nothing_behind():

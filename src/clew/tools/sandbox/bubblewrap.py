@@ -116,6 +116,7 @@ class Sandbox:
                 env={"PATH": os.defpath},  # pid 1 of the sandbox shows what it was started with
                 cwd="/",
                 pass_fds=(reading,),
+                start_new_session=True,  # Ctrl-C is for the server, which ends it in its own time
             )
         finally:
             os.close(reading)
@@ -134,7 +135,10 @@ class Sandbox:
 
     async def _probe(self) -> str | None:
         """Run one sandbox: see that it has its walls, and that a thread and a process run in it."""
-        process = await self._spawn(0, self.limits, "-I", "-S", "-B", "-c", _PROBE)
+        try:
+            process = await self._spawn(0, self.limits, "-I", "-S", "-B", "-c", _PROBE)
+        except OSError as found:
+            return f"code_interpreter cannot start bubblewrap: {found}."
         try:
             async with asyncio.timeout(PROBE_S):
                 output, error = await process.communicate()

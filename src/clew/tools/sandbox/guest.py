@@ -28,7 +28,8 @@ from typing import Any
 
 DATA = "/mnt/data"
 FRAME = struct.Struct(">II")
-LISTED_MAX = 1_000
+LISTED_MAX, LISTED_BYTES_MAX = 1_000, 150_000
+"""Files that are told of after a run, and bytes of their paths."""
 
 
 class Channel:
@@ -205,7 +206,10 @@ def _listed() -> list[tuple[bytes, list[int]]]:
                     _sort(entry, found, folders)
         except OSError:
             continue
-    return sorted(found[:LISTED_MAX])
+    found.sort()
+    while sum(len(path) for path, _ in found) > LISTED_BYTES_MAX:
+        found.pop()
+    return found
 
 
 def _sort(

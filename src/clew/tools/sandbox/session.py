@@ -78,7 +78,7 @@ class Session:
     def __init__(self, process: Process, limits: Limits) -> None:
         self._process, self._limits = process, limits
         self._init = self._interpreter = 0
-        self._pidfd: int | None = None
+        self._holds: list[int] = []
         self._spare_s = FILES_S
         self.why: str | None = None
 
@@ -89,7 +89,10 @@ class Session:
     @classmethod
     async def start(cls, sandbox: Sandbox, slot: int, limits: Limits) -> Session:
         """Raises Ended where no interpreter answers."""
-        session = cls(await sandbox.start(slot, limits), limits)
+        try:
+            session = cls(await sandbox.start(slot, limits), limits)
+        except OSError as error:
+            raise Ended(f"bubblewrap cannot be started: {error}.") from None
         try:
             async with asyncio.timeout(START_S):
                 await session._hear()
@@ -109,8 +112,7 @@ class Session:
         if self.is_over:
             raise self._over()
         self._spare_s = FILES_S
-        with suppress(ProcessLookupError):
-            os.kill(self._interpreter, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         watching = asyncio.create_task(self._watch())
         try:
             yield
@@ -172,19 +174,20 @@ class Session:
 
     async def _init_gone(self) -> None:
         """The first process inside goes last: the kernel lets it go when no other is left."""
-        pidfd, self._pidfd = self._pidfd, None
-        if pidfd is None:
+        holds, self._holds = self._holds, []
+        if not holds:
             return
         loop, gone = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(pidfd, gone.set)
+        loop.add_reader(holds[0], gone.set)
         try:
             async with asyncio.timeout(END_S):
                 await gone.wait()
         except TimeoutError:
             log.error("a sandbox was killed and is still there: process %d", self._init)
         finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
+            loop.remove_reader(holds[0])
+            for hold in holds:
+                os.close(hold)
 
     async def _said(self, code: str, output: Output) -> Answer:
         """The answer of a run, when all that it printed is there too."""
@@ -255,7 +258,7 @@ class Session:
         try:
             (self._init,) = processes.children(self._process.pid)
             (self._interpreter,) = processes.children(self._init)
-            self._pidfd = os.pidfd_open(self._init)
+            self._holds = [os.pidfd_open(pid) for pid in (self._init, self._interpreter)]
         except (ValueError, ProcessLookupError):
             raise Ended("The interpreter did not start.") from None
 
@@ -276,8 +279,11 @@ class Session:
         """Until the next time no thread of it runs."""
         await self._end_others()
         if not self.is_over:
-            with suppress(ProcessLookupError):
-                os.kill(self._interpreter, signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._holds[1], number)
 
     async def _end_others(self) -> None:
         if not self.is_over and not await processes.end_all(self._init, self._interpreter):

@@ -2,8 +2,9 @@
 
 Namespaces, an unprivileged user and limits are the walls; this takes away what reaches around
 them. Memory that belongs to no process is refused, since nobody could count it; and sockets other
-than local and internet ones, since not every kind knows of network namespaces (VSOCK). The rest is
-what no data analysis needs and kernels have had their holes in.
+than local ones: not every kind knows of network namespaces (VSOCK), and what they hold is counted
+for the whole machine (TCP). The rest is what no data analysis needs and kernels have had their
+holes in.
 """
 
 from __future__ import annotations
@@ -54,8 +55,7 @@ _NEW_NAMESPACES = 0x7E020000
 _SHARED_ANONYMOUS = 0x01 | 0x20
 """Flags of `mmap`: MAP_SHARED and MAP_ANONYMOUS."""
 
-_FAMILIES = (1, 2, 10)
-"""AF_UNIX, AF_INET and AF_INET6."""
+_AF_UNIX = 1
 
 _X32 = 0x40000000
 """Calls of x86_64's other ABI have numbers from here on."""
@@ -86,7 +86,7 @@ def filter_for(machine: str) -> bytes:
     program += _masked(_CLONE[column], 0, _NEW_NAMESPACES, any_bit=True)
     program += _masked(_MMAP[column], 3, _SHARED_ANONYMOUS, any_bit=False)
     for numbers in _SOCKETS:
-        program += _families(numbers[column])
+        program += _only_local(numbers[column])
     return b"".join([*program, _op(_RETURN, _ALLOW)])
 
 
@@ -113,12 +113,11 @@ def _masked(number: int, argument: int, mask: int, *, any_bit: bool) -> list[byt
     return [_op(_EQUAL, number, 0, len(rule)), *rule]
 
 
-def _families(number: int) -> list[bytes]:
-    """Refuse a socket that is of none of the families allowed."""
-    left = len(_FAMILIES)
+def _only_local(number: int) -> list[bytes]:
+    """Refuse a socket of any family but AF_UNIX."""
     rule = [
         _op(_LOAD, _ARGS),
-        *(_op(_EQUAL, family, left - place, 0) for place, family in enumerate(_FAMILIES)),
+        _op(_EQUAL, _AF_UNIX, 1, 0),
         _op(_RETURN, _ERRNO | errno.EAFNOSUPPORT),
         _op(_LOAD, _NR),
     ]
