@@ -509,7 +509,7 @@ def test_a_bomb_harms_nobody_else(name: str):
     code, expected = BOMBS[name]
 
     async def test() -> None:
-        limits = msgspec.structs.replace(TIGHT, wall_s=3)
+        limits = msgspec.structs.replace(TIGHT, wall_s=2)
         async with session() as other, session(limits) as bad, stalls() as late:
             running = asyncio.create_task(run(bad, code))
             slowest, most, memory = 0.0, 0, 0

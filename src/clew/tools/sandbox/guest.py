@@ -28,6 +28,9 @@ from typing import Any
 
 DATA = "/mnt/data"
 FRAME = struct.Struct(">II")
+CPU_S = 3_600
+"""CPU time of one process at all: what is left if nobody outside looks any more."""
+
 LISTED_MAX, LISTED_BYTES_MAX = 1_000, 150_000
 """Files that are told of after a run, and bytes of their paths."""
 
@@ -239,6 +242,7 @@ def limit(memory: int, processes: int, open_files: int, file_size: int) -> None:
         resource.RLIMIT_NPROC: processes,
         resource.RLIMIT_NOFILE: open_files,
         resource.RLIMIT_FSIZE: file_size,
+        resource.RLIMIT_CPU: CPU_S,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
