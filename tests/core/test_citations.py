@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clew.core.citations import cited
+from clew.core.citations import cited, files_of
 
 
 def made(path: str, key: str = "A", **fields: Any) -> dict[str, Any]:
@@ -69,3 +69,11 @@ def test_other_texts_have_none():
     """Without the scheme, or without files, there is nothing to cite."""
     assert spans("/mnt/data/a", made("/mnt/data/a")) == []
     assert spans("sandbox:/mnt/data/a") == []
+
+
+def test_only_whole_files_of_an_item_count():
+    """What a client made up as `files` of an item is passed over."""
+    whole = made("/mnt/data/a")
+    odd = [None, "x", {}, {"path": "/mnt/data/b"}, whole | {"path": 1}, whole]
+    assert files_of({"type": "code_interpreter_call", "files": odd}) == [whole]
+    assert [files_of(item) for item in ({}, {"files": None}, {"files": "abc"})] == [[], [], []]

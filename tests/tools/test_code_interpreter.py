@@ -13,8 +13,8 @@ import pytest
 from openai.types.beta.threads.runs import CodeInterpreterToolCall
 from openai.types.responses import ResponseCodeInterpreterToolCall
 
-from clew.core.citations import cited
-from clew.core.errors import NotFound
+from clew.core.citations import cited, files_of
+from clew.core.errors import ClewError, NotFound
 from clew.core.files import File
 from clew.core.ids import new_key
 from clew.core.items import new_item
@@ -228,7 +228,7 @@ def test_what_code_writes_becomes_files(url: str):
         assert told is not None
         assert "[/mnt/data/a.csv was kept: sandbox:/mnt/data/a.csv]\n" in told[2]
         text = "Here: [b](sandbox:/mnt/data/sub/b%20c.bin)"
-        (note,) = cited(text, first["files"])
+        (note,) = cited(text, files_of(first))
         assert note["file_id"] == first["files"][1]["file_id"]
         assert to_thread_annotation(note, text) == {
             "type": "file_path",
@@ -346,6 +346,21 @@ def test_a_broken_off_call_leaves_no_bytes(url: str):
         assert logs(await bench.call("1")).endswith("1\n")
 
     play(url, test)
+
+
+def test_a_store_that_fails_fails_the_call(tmp_path: Path):
+    """Where files cannot be kept the call is failed with the store's words, and nothing raised."""
+
+    async def test(bench: Bench) -> None:
+        async def full(*_: Any, **__: Any) -> File:
+            raise ClewError("unavailable", "The disk is full.")
+
+        bench.store.create_file = full  # type: ignore[method-assign]
+        item = await bench.call("open('x', 'w').write('x')")
+        assert (item["status"], logs(item)) == ("failed", "[The disk is full.]\n")
+        assert logs(await bench.call("1")).endswith("1\n")
+
+    play(f"sqlite:///{tmp_path}/clew.db", test)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,27 @@ from urllib.parse import quote
 SCHEME = "sandbox:"
 
 
+_FIELDS = ("path", "file_id", "filename", "container_id")
+
+
+def files_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The files that a call of the code interpreter made; only those that say all there is to say,
+    since clients may bring items too, with whatever fields."""
+    files = item.get("files")
+    if not isinstance(files, list):
+        return []
+    return [file for file in files if isinstance(file, dict) and _is_whole(file)]
+
+
+def _is_whole(file: Mapping[str, Any]) -> bool:
+    return all(type(file.get(name)) is str for name in _FIELDS)
+
+
 def cited(text: str, files: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The annotations of a text, in its order; offsets are in letters, the end is the first after.
 
-    `files` have `path`, `file_id`, `filename` and `container_id`; of two with one path the later
-    one is meant. A path that is no file's is not cited.
+    `files` are those of the calls so far, as `files_of` gives them, oldest first: of two with one
+    path the later one is meant. A path that is no file's is not cited.
     """
     if SCHEME not in text:
         return []

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from clew.core.citations import SCHEME
+from clew.core.citations import SCHEME, files_of
 from clew.core.errors import ClewError
 from clew.core.files import File
 from clew.store.store import Store
@@ -225,8 +225,8 @@ def _as_read(item: dict[str, Any]) -> str:
     for each in item.get("outputs") or ():
         if each["type"] == "image":
             said.append(f"[The figure {each.get('filename') or ''} was shown to the user.]\n")
-    for each in item.get("files") or ():
-        said.append(f"[{each['path']} was kept: {SCHEME}{each['path']}]\n")
+    for file in files_of(item):
+        said.append(f"[{file['path']} was kept: {SCHEME}{file['path']}]\n")
     return "".join(said) or "[There was no output.]"
 
 

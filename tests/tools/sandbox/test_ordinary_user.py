@@ -48,4 +48,5 @@ def test_all_of_it_holds_for_an_ordinary_user(folder: Path):
     begin = ["unshare", "--mount", "sh", "-c", _SCRIPT, "sh", sys.base_prefix, str(ROOT)]
     done = subprocess.run([*begin, *ordinary], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
-    print(done.stdout[-500:])
+    if " skipped" in done.stdout:
+        pytest.skip("an ordinary user can have no sandbox here (are user namespaces allowed?)")
