@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("bubblewrap")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+MODULES = [str(HERE / name) for name in ("test_escapes.py", "test_session.py")]
 USER = "1234"
 
 _SCRIPT = f"""
@@ -43,8 +44,8 @@ def test_all_of_it_holds_for_an_ordinary_user(folder: Path):
         *("env", "-i", "PATH=/usr/bin:/bin", "LD_LIBRARY_PATH=/mnt/lib", "HOME=/tmp"),
         *("PYTHONDONTWRITEBYTECODE=1", f"PYTHONPATH={':'.join(packages)}"),
     ]
-    tests = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder}/t", str(HERE)]
-    ordinary = [*environment, str(inside), "-m", "pytest", *tests, f"--ignore={__file__}"]
+    tests = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder}/t", *MODULES]
+    ordinary = [*environment, str(inside), "-m", "pytest", *tests]
     begin = ["unshare", "--mount", "sh", "-c", _SCRIPT, "sh", sys.base_prefix, str(ROOT)]
     done = subprocess.run([*begin, *ordinary], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
