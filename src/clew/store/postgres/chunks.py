@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from clew.core.embeddings import Embedded
@@ -84,14 +85,15 @@ class ChunkVerbs(VectorVerbs):
     async def add_chunks(
         self, claim: Claim, chunks: Sequence[Chunk], embedded: Embedded | None = None
     ) -> bool:
+        texts = [each.text for each in chunks]
         new = {
             "body": claim.body,
             "here": _word_of(claim.store),
             "numbers": [each.number for each in chunks],
             "starts": [each.start for each in chunks],
             "stops": [each.end for each in chunks],
-            "texts": [each.text for each in chunks],
-            "words": [" ".join(words_of(fold(each.text))) for each in chunks],
+            "texts": texts,
+            "words": await asyncio.to_thread(_words_of_all, texts),
         }
 
         async def act(tx: Transaction) -> bool:
@@ -144,6 +146,10 @@ class ChunkVerbs(VectorVerbs):
             return True
 
         return await self.write(act)
+
+
+def _words_of_all(texts: Sequence[str]) -> list[str]:
+    return [" ".join(words_of(fold(text))) for text in texts]
 
 
 def _word_of(store: str) -> str:
