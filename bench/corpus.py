@@ -55,11 +55,12 @@ def corpus(passages: int, per_file: int, questions: int, seed: int = 4) -> Corpu
         sentences.insert(chance.randrange(len(sentences)), answer)
         texts.append(" ".join(sentences))
         twins = " ".join(twin for _, twin in chance.sample(told, TOLD_WORDS - 1))
-        found[number] = (answer, twins, code)
+        common = " and ".join(word for word, _ in chance.sample(synonyms[:40], 2))
+        found[number] = (answer, twins, code, common)
     pairs = [
-        Question(f"What is there about {found[n][1]}?", found[n][0], "paraphrase")
+        Question(f"What is there about {found[n][1]}, {found[n][3]}?", found[n][0], "paraphrase")
         if at % 2
-        else Question(f"Where is {found[n][2]} mentioned?", found[n][0], "code")
+        else Question(f"Where is {found[n][2]}, {found[n][3]}?", found[n][0], "code")
         for at, n in enumerate(asked)
     ]
     files = [texts[at : at + per_file] for at in range(0, passages, per_file)]

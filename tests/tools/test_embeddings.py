@@ -226,7 +226,7 @@ def test_chunks_are_embedded_as_they_are_stored(url: str):
         files = await settled(store, project, key)
         assert {each.status for each in files} == {"completed"}
         assert await store.search_chunks(project, key, ["automobile"], 9) == []
-        vector = await embedder.embed_query("an automobile")
+        (vector,) = await embedder.embed_queries(["an automobile"])
         best, *_ = await store.nearest_chunks(project, key, "double", vector, 9)
         assert "red car" in best.text
 

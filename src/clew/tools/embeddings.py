@@ -90,10 +90,9 @@ class Embedder:
             vectors += await self._embed(batch)
         return Embedded(self.model, vectors)
 
-    async def embed_query(self, query: str) -> list[float]:
-        """The vector of what is looked for. Raises EmbeddingError."""
-        (vector,) = (await self.embed([query[:QUERY_CHARACTERS]])).vectors
-        return vector
+    async def embed_queries(self, queries: Sequence[str]) -> list[list[float]]:
+        """The vectors of what is looked for. Raises EmbeddingError."""
+        return (await self.embed([query[:QUERY_CHARACTERS] for query in queries])).vectors
 
     async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
         for attempt in range(1, ATTEMPTS + 1):

@@ -27,7 +27,7 @@ BITS_TELL = 256
 """Dimensions from which on the bits alone tell well enough what is likely."""
 
 LIKELY_PER_RESULT = 8
-LIKELY_MIN = 400
+LIKELY_MIN = 1_600
 EVERY = -1
 
 MISSING = (
