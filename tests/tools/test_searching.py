@@ -90,7 +90,7 @@ def test_each_way_finds_what_the_other_misses(url: str):
 
 
 def test_options_choose_the_way(url: str):
-    """A weight of 0 leaves a way out, "none" leaves meaning alone, a threshold leaves out the rest."""
+    """A weight of 0 leaves a way out, "none" leaves one, a threshold leaves out the rest."""
 
     async def test(store: Store, project: str) -> None:
         await store.prepare_vectors()
