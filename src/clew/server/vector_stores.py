@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clew.core.vector_stores import VectorStore, best, check_living, filter_of, query_words
+from clew.core.vector_stores import VectorStore, check_living, filter_of
 from clew.server.http import Answer, Request, Route, Server, encode
 from clew.wire import vector_stores
 from clew.wire.fields import encode_page, page_of
@@ -53,15 +53,9 @@ async def search_vector_store(server: Server, request: Request) -> Answer:
     asked, filter = vector_stores.Search(body), filter_of(body.get("filters"))
     project, key = request.project, request.key("vector_store")
     await server.store.touch_vector_store(project, key, server.now())
-    found = [
-        each
-        for query in asked.queries
-        for each in await server.store.search_chunks(
-            project, key, query_words(query), asked.limit, filter=filter
-        )
-        if each.score >= asked.threshold
-    ]
-    results = best(found, asked.limit)
+    results = await server.search(
+        project, [key], asked.queries, asked.limit, filter=filter, ranking=asked.ranking
+    )
     return Answer(encode(vector_stores.encode_results(asked.queries, results)))
 
 

@@ -44,6 +44,18 @@ class EmbeddingError(Exception):
         self.message, self.passes, self.pause_s = message, passes, pause_s
 
 
+def embedder_of(
+    url: str | None, model: str | None, key: str | None = None, dimensions: int | None = None
+) -> Embedder | None:
+    """The embedder that settings ask for; None where they ask for none. BadRequest by name."""
+    if url is None and model is None:
+        return None
+    if url is None or model is None:
+        missing = "embeddings_url" if url is None else "embeddings_model"
+        raise BadRequest(f"Embeddings need both a URL and a model: {missing} is missing.", missing)
+    return Embedder(url, model, key, dimensions)
+
+
 class _One(msgspec.Struct):
     index: int
     embedding: list[float]
