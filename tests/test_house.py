@@ -268,12 +268,12 @@ ONE_ENGINE = {
     "sqlite": {
         "insert_metadata", "delete_metadata", "erased_threads", "insert_completion_metadata",
         "delete_completion_metadata", "find_completion_number", "index_chunks", "unindex_chunks",
-        "find_waiting", "get_holder"
+        "find_waiting", "get_holder", "insert_bits",
     },
     "postgres": {
         "append_items", "find_items_up", "find_items_down", "lock_assistant", "lock_lineage",
         "find_completion_answer", "lock_upload", "lock_vector_store", "flush_words", "find_taken",
-        "change_items"
+        "change_items", "create_vectors",
     },
 }  # fmt: skip
 """What the other engine has no counterpart for: SQLite indexes metadata and words in

@@ -25,9 +25,12 @@ from clew.executor.vocabularies import encoding_of, load
 from clew.providers.catalog import Catalog
 from clew.server.app import App
 from clew.server.files import keep_swept
+from clew.store.store import Store
 from clew.store.urls import open_store
 from clew.tools.chunks import Tokens
+from clew.tools.embeddings import Embedder, embedder_of
 from clew.tools.indexing import Indexer
+from clew.tools.searching import Searcher
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -47,23 +50,42 @@ def chunk_tokens() -> Tokens:
 
 @asynccontextmanager
 async def running(
-    store_url: str, catalog: Catalog, run_expires_s: int = RUN_EXPIRES_S
+    store_url: str,
+    catalog: Catalog,
+    run_expires_s: int = RUN_EXPIRES_S,
+    embedder: Embedder | None = None,
 ) -> AsyncIterator[App]:
     """The application on the running event loop; on the way out, what is under way is finished."""
     store = await open_store(store_url)
+    embeds = await _embeds(store, embedder)
     executor = Executor(store, catalog, now_ms, run_expires_s * 1000)
     executor.watch()
     sweeping = asyncio.create_task(keep_swept(store, now_ms))
-    indexer = Indexer(store, now_ms, chunk_tokens)
+    indexer = Indexer(store, now_ms, chunk_tokens, embeds)
+    searcher = Searcher(store, embeds)
     indexer.start()
     try:
-        yield App(store, executor, now_ms, indexer.wake)
+        yield App(store, executor, now_ms, indexer.wake, searcher.search)
     finally:
         await indexer.close()
         await _end(sweeping)
         await executor.close()
         await catalog.close()
+        if embedder is not None:
+            await embedder.close()
         await store.close()
+
+
+async def _embeds(store: Store, embedder: Embedder | None) -> Embedder | None:
+    """The embedder, if the store can keep what it gives."""
+    if embedder is None:
+        return None
+    try:
+        return embedder if await store.prepare_vectors() else None
+    except BaseException:
+        await embedder.close()
+        await store.close()
+        raise
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -87,13 +109,17 @@ class Clew:
     """An open Clew. Every verb of `Store` is a method here, as a plain call."""
 
     def __init__(
-        self, store_url: str, catalog: Catalog, run_expires_s: int = RUN_EXPIRES_S
+        self,
+        store_url: str,
+        catalog: Catalog,
+        run_expires_s: int = RUN_EXPIRES_S,
+        embedder: Embedder | None = None,
     ) -> None:
         self._loop, self._is_closed = asyncio.new_event_loop(), False
         self._submitting = threading.RLock()  # a submission may collect garbage, which submits
         self._thread = threading.Thread(target=self._loop.run_forever, name="clew", daemon=True)
         self._thread.start()
-        self._running = running(store_url, catalog, run_expires_s)
+        self._running = running(store_url, catalog, run_expires_s, embedder)
         try:
             self.app = self.run(self._running.__aenter__())
         except BaseException:
@@ -183,10 +209,15 @@ def open(
     upstreams: Sequence[Mapping[str, Any]] = (),
     script: str | None = None,
     run_expires_s: int = RUN_EXPIRES_S,
+    embeddings_url: str | None = None,
+    embeddings_model: str | None = None,
+    embeddings_key: str | None = None,
+    embeddings_dimensions: int | None = None,
 ) -> Clew:
     """Open a Clew in this process. The options are those of `clew serve`; `upstreams` are the
     entries that `clew.toml` has under `[[upstreams]]`."""
     catalog = Catalog(
         upstream, upstream_key, script, upstream_kind=upstream_kind, upstreams=upstreams
     )
-    return Clew(store_url, catalog, run_expires_s)
+    embedder = embedder_of(embeddings_url, embeddings_model, embeddings_key, embeddings_dimensions)
+    return Clew(store_url, catalog, run_expires_s, embedder)

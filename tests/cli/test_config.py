@@ -42,6 +42,10 @@ def test_flags_win_over_the_environment_and_that_over_the_file():
         ("UPSTREAM_KEY", "secret"),
         ("UPSTREAM_KIND", "anthropic"),
         ("SCRIPT", "x.yaml"),
+        ("EMBEDDINGS_URL", "http://x/v1"),
+        ("EMBEDDINGS_MODEL", "m"),
+        ("EMBEDDINGS_KEY", "secret"),
+        ("EMBEDDINGS_DIMENSIONS", "256"),
     ],
 )
 def test_every_setting_has_a_variable(name: str, value: str):

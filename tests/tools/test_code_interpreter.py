@@ -13,7 +13,7 @@ import pytest
 from openai.types.beta.threads.runs import CodeInterpreterToolCall
 from openai.types.responses import ResponseCodeInterpreterToolCall
 
-from clew.core.citations import cited, files_of
+from clew.core.code_citations import cited, files_of
 from clew.core.errors import ClewError, NotFound
 from clew.core.files import File
 from clew.core.ids import new_key

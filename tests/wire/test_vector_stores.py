@@ -11,9 +11,9 @@ from openai.types import VectorStoreSearchResponse
 from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
 from clew.core.errors import BadRequest, ClewError
-from clew.core.vector_stores import Comparison, Compound, FileBatch, Found, matches
+from clew.core.vector_stores import Comparison, Compound, FileBatch, Found, filter_of, matches
 from clew.wire import file_batches, store_files, tool_resources, vector_stores
-from clew.wire.filters import FILTER, NESTED_MAX, decode_filter
+from clew.wire.filters import FILTER, NESTED_MAX
 
 from .official import strict
 from .strategies import allowed, bodies_like, examples
@@ -58,7 +58,7 @@ def test_what_is_found_and_batched_is_the_sdks() -> None:
 @examples(100)
 def test_every_filter_can_be_asked(body: dict[str, Any]) -> None:
     """Whatever filter is let in holds or does not hold of any attributes."""
-    assert isinstance(matches(decode_filter(body), {"a": 1, "b": "x"}), bool)
+    assert isinstance(matches(filter_of(body), {"a": 1, "b": "x"}), bool)
 
 
 def test_filters_are_decoded_in_depth() -> None:
@@ -67,7 +67,7 @@ def test_filters_are_decoded_in_depth() -> None:
     for _ in range(NESTED_MAX):
         body = {"type": "and", "filters": [body]}
     FILTER.check(body)
-    filter = decode_filter(body)
+    filter = filter_of(body)
     while isinstance(filter, Compound):
         (filter,) = filter.filters
     assert filter == Comparison("eq", "a", 1)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from clew.core.embeddings import DIMENSIONS_MAX
 from clew.core.errors import BadRequest
 from clew.providers.catalog import Kind, UpstreamSettings
 
@@ -27,6 +28,10 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     upstream_kind: Kind = "openai-compatible"
     upstreams: list[UpstreamSettings] = []
     script: str | None = None
+    embeddings_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]")] | None = None
+    embeddings_model: str | None = None
+    embeddings_key: str | None = None
+    embeddings_dimensions: Annotated[int, msgspec.Meta(ge=1, le=DIMENSIONS_MAX)] | None = None
     run_expires_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 600
 
 

@@ -20,6 +20,7 @@ from clew.providers.catalog import Catalog
 from clew.server import logs
 from clew.server.http import BODY_MAX
 from clew.server.protocol import Protocol, SocketProtocol
+from clew.tools.embeddings import embedder_of
 
 DRAIN_S = 15
 """How long requests that are under way may take once SIGTERM came: longer than runs may."""
@@ -82,11 +83,17 @@ async def _serve(config: Config) -> None:
         upstream_kind=config.upstream_kind,
         upstreams=config.upstreams,
     )
-    listener = listen(config.host, config.port)
-    async with running(config.store, catalog, config.run_expires_s) as app:
-        tune()
-        drain = app.server.executor.drain
-        await Server(settings(app), listener, drain).serve([listener])
+    embedder = embedder_of(
+        config.embeddings_url,
+        config.embeddings_model,
+        config.embeddings_key,
+        config.embeddings_dimensions,
+    )
+    with listen(config.host, config.port) as listener:
+        async with running(config.store, catalog, config.run_expires_s, embedder) as app:
+            tune()
+            drain = app.server.executor.drain
+            await Server(settings(app), listener, drain).serve([listener])
 
 
 def tune() -> None:

@@ -1,63 +1,73 @@
-"""Citations: where a text names files that code wrote.
+"""Citations: markers in what a model wrote, and the annotations that say which files they mean.
 
-A model names such a file by its path in the sandbox, `sandbox:/mnt/data/table.csv`, as a rule in a
-link. The annotation says which file that is, and which letters stand for it.
+A search hands a model its results under markers such as `【1234:0†notes.txt】`: which search, which
+result, which file. The model writes them where it uses a result. One text is true for every face:
+the markers stay in it, as the Threads face has always shown them. An annotation has what either
+face says: `file_id`, `filename` and `index` (Responses: where the marker begins), and the marker
+itself as `text`, `start_index` and `end_index` (Threads). Places count characters (code points).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from zlib import crc32
 
-SCHEME = "sandbox:"
+Json = dict[str, Any]
 
+FILENAME_MAX = 64
+"""Characters of a file's name in a marker."""
 
-_FIELDS = ("path", "file_id", "filename", "container_id")
-
-
-def files_of(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The files that a call of the code interpreter made; only those that say all there is to say,
-    since clients may bring items too, with whatever fields."""
-    files = item.get("files")
-    if not isinstance(files, list):
-        return []
-    return [file for file in files if isinstance(file, dict) and _is_whole(file)]
+_NUMBERS = 10_000
+_MARKER = re.compile(r"【(\d{1,5}):(\d{1,3})(?:†([^【】\n]{0,200}))?】")
+_UNFIT = re.compile(r"[【】†\s]+")
 
 
-def _is_whole(file: Mapping[str, Any]) -> bool:
-    return all(type(file.get(name)) is str for name in _FIELDS)
+def call_number(call: Mapping[str, Any]) -> int:
+    """What a finished `file_search_call` is called in markers: by what it asked and found.
 
-
-def cited(text: str, files: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The annotations of a text, in its order; offsets are in letters, the end is the first after.
-
-    `files` are those of the calls so far, as `files_of` gives them, oldest first: of two with one
-    path the later one is meant. A path that is no file's is not cited.
+    Two calls of one number are as rare as one in ten thousand, and the file's name tells them
+    apart where it can.
     """
-    if SCHEME not in text:
-        return []
-    paths = {written: file for file in files for written in _written(file["path"])}
-    if not paths:
-        return []
-    longest_first = sorted(paths, key=len, reverse=True)
-    any_path = "|".join(map(re.escape, longest_first))
-    found = re.finditer(rf"{SCHEME}({any_path})(?![\w/-]|\.\w)", text)
-    return [_citation(paths[each[1]], each.start(), each.end()) for each in found]
+    found = [(each.get("file_id"), each.get("text")) for each in call.get("results") or ()]
+    return crc32(repr((list(call.get("queries") or ()), found)).encode()) % _NUMBERS
 
 
-def _written(path: str) -> set[str]:
-    """How a path may stand in a text: as it is, or as in a URL."""
-    return {path, quote(path)}
+def marker(call: int, place: int, filename: str) -> str:
+    """The marker of the result at that place (from 0) of a call."""
+    return f"【{call}:{place}†{_named(filename)}】"
 
 
-def _citation(file: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
-    return {
-        "type": "container_file_citation",
-        "container_id": file["container_id"],
-        "file_id": file["file_id"],
-        "filename": file["filename"],
-        "start_index": start,
-        "end_index": end,
-    }
+def cite(text: str, calls: Iterable[Mapping[str, Any]]) -> list[Json]:
+    """The citations in a finished text, in its order, from the `file_search_call` items it may
+    cite, with their results, in the Responses shape. What is no marker of theirs is text."""
+    numbered: dict[int, list[Sequence[Mapping[str, Any]]]] = {}
+    for call in calls:
+        numbered.setdefault(call_number(call), []).append(call.get("results") or ())
+    return list(_cited(text, numbered)) if numbered else []
+
+
+def _cited(
+    text: str, numbered: Mapping[int, Sequence[Sequence[Mapping[str, Any]]]]
+) -> Iterator[Json]:
+    for match in _MARKER.finditer(text):
+        call, place, name = int(match[1]), int(match[2]), match[3]
+        found = [each[place] for each in numbered.get(call, ()) if place < len(each)]
+        if not found:
+            continue
+        fitting = [each for each in found if _named(each.get("filename") or "") == name]
+        result = (fitting or found)[0]
+        yield {
+            "type": "file_citation",
+            "index": match.start(),
+            "file_id": result.get("file_id") or "",
+            "filename": result.get("filename") or "",
+            "text": match[0],
+            "start_index": match.start(),
+            "end_index": match.end(),
+        }
+
+
+def _named(filename: str) -> str:
+    return _UNFIT.sub(" ", filename).strip()[:FILENAME_MAX] or "source"

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import Any, cast
 
 import msgspec
 
@@ -182,6 +183,33 @@ class Compound(msgspec.Struct):
 
 
 Filter = Comparison | Compound
+
+
+_COMPARISONS = frozenset({"eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"})
+_VALUES = (str, int, float, bool)
+
+
+def filter_of(body: object) -> Filter | None:
+    """The filter that the wire's JSON says. ValueError for JSON that says none."""
+    if body is None:
+        return None
+    if not isinstance(body, dict):
+        raise ValueError("a filter is an object")
+    op = body.get("type", "eq")
+    if op in ("and", "or"):
+        if not isinstance(body.get("filters"), list):
+            raise ValueError(f"a filter of type '{op}' needs a list of `filters`")
+        inner = [filter_of(each) for each in body["filters"]]
+        return Compound(op, [each for each in inner if each is not None])
+    if op not in _COMPARISONS:
+        raise ValueError(f"there is no filter of type '{op}'")
+    key, value = body.get("key"), cast(Any, body.get("value"))
+    values = value if op in ("in", "nin") else [value]
+    if not isinstance(key, str) or not isinstance(values, list):
+        raise ValueError(f"a filter of type '{op}' needs a `key` and a `value`")
+    if not all(isinstance(each, _VALUES) for each in values):
+        raise ValueError("a filter's value is text, a number or a flag")
+    return Comparison(op, key, value)
 
 
 def matches(filter: Filter | None, attributes: Attributes) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from clew.core.busy import OnBusy
 from clew.core.errors import BadRequest, ClewError
 from clew.core.ids import is_id, key_of, random_part
+from clew.core.vector_stores import Found
 from clew.executor.executor import Executor
 from clew.server.logs import request_id
 from clew.store.once import Once
@@ -79,14 +80,16 @@ class Disconnected(Exception):
 
 class Server(msgspec.Struct):
     """What handlers work with. `now` is the clock, in milliseconds since 1970; `answers` counts
-    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`.
-    `on_busy` is what happens on a busy thread where neither request nor thread says so."""
+    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`; `search`
+    finds chunks (`clew.tools.searching`). `on_busy` is what happens on a busy thread where neither
+    request nor thread says so."""
 
     store: Store
     executor: Executor
     now: Callable[[], int]
     routes: Sequence[Route]
     wake_indexer: Callable[[], None]
+    search: Callable[..., Awaitable[list[Found]]]
     on_busy: str = "reject"
     answers: Counter[int] = msgspec.field(default_factory=Counter)
 

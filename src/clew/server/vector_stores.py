@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from clew.core.vector_stores import VectorStore, best, check_living, query_words
+from clew.core.vector_stores import VectorStore, check_living, filter_of
 from clew.server.http import Answer, Request, Route, Server, encode
 from clew.wire import vector_stores
 from clew.wire.fields import encode_page, page_of
-from clew.wire.filters import decode_filter
 
 
 async def create_vector_store(server: Server, request: Request) -> Answer:
@@ -51,18 +50,12 @@ async def delete_vector_store(server: Server, request: Request) -> Answer:
 async def search_vector_store(server: Server, request: Request) -> Answer:
     """The best chunks for any of the queries. A search is a use: it puts off the store's end."""
     body = request.body()
-    asked, filter = vector_stores.Search(body), decode_filter(body.get("filters"))
+    asked, filter = vector_stores.Search(body), filter_of(body.get("filters"))
     project, key = request.project, request.key("vector_store")
     await server.store.touch_vector_store(project, key, server.now())
-    found = [
-        each
-        for query in asked.queries
-        for each in await server.store.search_chunks(
-            project, key, query_words(query), asked.limit, filter=filter
-        )
-        if each.score >= asked.threshold
-    ]
-    results = best(found, asked.limit)
+    results = await server.search(
+        project, [key], asked.queries, asked.limit, filter=filter, ranking=asked.ranking
+    )
     return Answer(encode(vector_stores.encode_results(asked.queries, results)))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from clew.core.embeddings import Embedded, Vector
 from clew.core.paging import Page
 from clew.core.vector_stores import (
     Attributes,
@@ -144,6 +145,30 @@ class VectorStoreVerbs(Protocol):
         """
         ...
 
+    async def prepare_vectors(self) -> bool:
+        """Make ready to keep vectors; False where the database cannot, which is then logged.
+
+        ClewError "unavailable" names what is to be installed here. Without this all else works.
+        """
+        ...
+
+    async def nearest_chunks(
+        self,
+        project: str,
+        store: str,
+        model: str,
+        vector: Vector,
+        limit: int,
+        *,
+        filter: Filter | None = None,
+    ) -> list[Found]:
+        """The `limit` chunks of completed files nearest to the vector, nearest first.
+
+        Of those that were embedded with that model in as many dimensions; none without
+        `prepare_vectors`. A score is the cosine of the angle, 0 where it is wider than a right one.
+        """
+        ...
+
     # what an indexer does, in every project
 
     async def claim_indexing(self, body: str, now_ms: int, until_ms: int) -> Claim | None:
@@ -157,8 +182,13 @@ class VectorStoreVerbs(Protocol):
         """Lease the file until then, be that sooner or later; False when the claim was lost."""
         ...
 
-    async def add_chunks(self, claim: Claim, chunks: Sequence[Chunk]) -> bool:
-        """Store chunks of the attempt; False, and nothing stored, when the claim was lost."""
+    async def add_chunks(
+        self, claim: Claim, chunks: Sequence[Chunk], embedded: Embedded | None = None
+    ) -> bool:
+        """Store chunks of the attempt; False, and nothing stored, when the claim was lost.
+
+        All chunks of an attempt come with vectors of one model, once these are prepared, or none.
+        """
         ...
 
     async def end_indexing(

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from clew.core.citations import SCHEME, files_of
+from clew.core.code_citations import SCHEME, files_of
 from clew.core.errors import ClewError
 from clew.core.files import File
 from clew.store.store import Store

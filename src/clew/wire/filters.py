@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from clew.core.vector_stores import Comparison, Compound, Filter
 from clew.wire.checks import Either, Flag, ListOf, Number, Record, Spec, Tagged, Text
 
 ATTRIBUTE_KEY_MAX, ATTRIBUTE_TEXT_MAX = 64, 512
@@ -35,14 +32,3 @@ def _filter(depth: int) -> Tagged:
 
 
 FILTER = _filter(NESTED_MAX)
-
-
-def decode_filter(body: Any) -> Filter | None:
-    """The filter of a checked body."""
-    if body is None:
-        return None
-    op = body.get("type", "eq")
-    if op not in ("and", "or"):
-        return Comparison(op, body["key"], body["value"])
-    inner = [decode_filter(each) for each in body["filters"]]
-    return Compound(op, [each for each in inner if each is not None])

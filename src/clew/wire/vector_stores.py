@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clew.core.ids import new_key
+from clew.core.rankings import ranking_of
 from clew.core.vector_stores import (
     RESULTS_DEFAULT,
     RESULTS_MAX,
@@ -104,10 +105,10 @@ class Search:
     """What a checked body searches for."""
 
     def __init__(self, body: Any) -> None:
-        query, options = body["query"], body.get("ranking_options") or {}
+        query = body["query"]
         self.queries: list[str] = [query] if isinstance(query, str) else query
         self.limit: int = body.get("max_num_results", RESULTS_DEFAULT)
-        self.threshold: float = options.get("score_threshold", 0)
+        self.ranking = ranking_of(body.get("ranking_options"))
 
 
 def encode_vector_store(store: VectorStore, now_ms: int) -> dict[str, Any]:

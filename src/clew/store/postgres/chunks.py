@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from clew.core.embeddings import Embedded
 from clew.core.vector_stores import (
     MATCHES_COUNTED,
     Chunk,
@@ -12,19 +14,18 @@ from clew.core.vector_stores import (
     Filter,
     Found,
     fold,
-    matches,
     weights,
     words_of,
 )
-from clew.store.postgres.answers import Answers
-from clew.store.postgres.engine import Row, Transaction, decode, text
-from clew.store.postgres.store_files import abandon, count, only_store, unlink
+from clew.store.postgres.engine import Transaction, text
+from clew.store.postgres.store_files import abandon, count, only_store, to_found, unlink
+from clew.store.postgres.vectors import VectorVerbs, insert_vectors
 
 SWEPT_TOGETHER = 500
 """Chunks removed in one transaction."""
 
 
-class ChunkVerbs(Answers):
+class ChunkVerbs(VectorVerbs):
     async def read_chunks(
         self, project: str, store: str, file: str, *, above: int, limit: int
     ) -> list[Chunk]:
@@ -55,14 +56,10 @@ class ChunkVerbs(Answers):
             store=store,
             any=" | ".join(folded),
             weights=weights(matched for (matched,) in counted),
-            files=None if filter is None else await self._filtered(project, store, filter),
+            files=None if filter is None else await self.filtered(project, store, filter),
             limit=limit,
         )
-        return [_to_found(row) for row in rows]
-
-    async def _filtered(self, project: str, store: str, filter: Filter) -> list[str]:
-        rows = await self.read("file_attributes", project=project, store=store)
-        return [file for file, attributes in rows if matches(filter, decode(attributes))]
+        return [to_found(row) for row in rows]
 
     # what an indexer does
 
@@ -85,21 +82,26 @@ class ChunkVerbs(Answers):
 
         return await self.write(act)
 
-    async def add_chunks(self, claim: Claim, chunks: Sequence[Chunk]) -> bool:
+    async def add_chunks(
+        self, claim: Claim, chunks: Sequence[Chunk], embedded: Embedded | None = None
+    ) -> bool:
+        texts = [each.text for each in chunks]
         new = {
             "body": claim.body,
             "here": _word_of(claim.store),
             "numbers": [each.number for each in chunks],
             "starts": [each.start for each in chunks],
             "stops": [each.end for each in chunks],
-            "texts": [each.text for each in chunks],
-            "words": [" ".join(words_of(fold(each.text))) for each in chunks],
+            "texts": texts,
+            "words": await asyncio.to_thread(_words_of_all, texts),
         }
 
         async def act(tx: Transaction) -> bool:
             if await tx.row("hold_job", body=claim.body, until=None) is None:
                 return False
             await tx.run("insert_chunks", **new)
+            if embedded is not None:
+                await insert_vectors(tx, claim.body, chunks, embedded)
             return True
 
         return await self.write(act)
@@ -146,11 +148,10 @@ class ChunkVerbs(Answers):
         return await self.write(act)
 
 
+def _words_of_all(texts: Sequence[str]) -> list[str]:
+    return [" ".join(words_of(fold(text))) for text in texts]
+
+
 def _word_of(store: str) -> str:
     """What a store is called among words: no word has a colon."""
     return f"store:{store}"
-
-
-def _to_found(row: Row) -> Found:
-    file, filename, attributes, number, text, score = row
-    return Found(file, filename, decode(attributes), number, text, min(score, 1.0))

@@ -6,6 +6,8 @@ the first schema of the connection's search_path.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,17 @@ _TABLE = b"""CREATE TABLE IF NOT EXISTS clew_migrations (
 _RECORD = b"INSERT INTO clew_migrations (number, name, sha256) VALUES (%s, %s, %s)"
 
 
-async def migrate(connection: AsyncConnection[Any], folder: Path = FOLDER) -> None:
-    """Apply what is missing; refuse a database that does not fit, and change nothing then."""
+@asynccontextmanager
+async def alone(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """A transaction that changes the schema, one process after the other."""
     async with connection.transaction():
         await connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        yield
+
+
+async def migrate(connection: AsyncConnection[Any], folder: Path = FOLDER) -> None:
+    """Apply what is missing; refuse a database that does not fit, and change nothing then."""
+    async with alone(connection):
         await connection.execute(_TABLE)
         cursor = await connection.execute(b"SELECT number, sha256 FROM clew_migrations")
         applied: dict[int, str] = dict(await cursor.fetchall())

@@ -1,4 +1,4 @@
-"""A vector store's row as a statement finds it, and taking files out of stores, in PostgreSQL.
+"""A vector store's rows as statements find them, and taking files out of stores, in PostgreSQL.
 
 Whoever changes a store or its files holds the store's row. Only taking a file out of all stores
 begins at the files; where the two wait for each other, the server stops one and it is run again.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from clew.core.errors import NotFound
-from clew.core.vector_stores import Counts, VectorStore
+from clew.core.vector_stores import Counts, Found, VectorStore
 from clew.store.postgres.engine import Row, Transaction, decode
 
 
@@ -44,6 +44,11 @@ async def count(
 async def abandon(tx: Transaction, body: str | None) -> None:
     if body is not None:
         await tx.run("insert_unreachable", body=body)
+
+
+def to_found(row: Row) -> Found:
+    file, filename, attributes, number, text, score = row
+    return Found(file, filename, decode(attributes), number, text, min(max(score, 0.0), 1.0))
 
 
 def to_store(row: Row) -> VectorStore:

@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from clew.core.embeddings import Embedded
 from clew.core.vector_stores import (
     MATCHES_COUNTED,
     Chunk,
@@ -18,13 +19,13 @@ from clew.core.vector_stores import (
     Claim,
     Filter,
     Found,
-    matches,
     score,
     weights,
 )
-from clew.store.sqlite.engine import SQL, Engine, decode, text
+from clew.store.sqlite.engine import SQL, decode, text
 from clew.store.sqlite.failures import reads
-from clew.store.sqlite.store_files import abandon, count, find_store, unlink
+from clew.store.sqlite.store_files import abandon, count, filtered, find_store, to_found, unlink
+from clew.store.sqlite.vectors import VectorVerbs, insert_vectors
 
 CANDIDATES_PER_RESULT = 4
 CANDIDATES_MIN = 100
@@ -34,7 +35,7 @@ SWEPT_TOGETHER = 4
 """Chunks removed in one transaction: some 6 ms each, for the index gives up word after word."""
 
 
-class ChunkVerbs(Engine):
+class ChunkVerbs(VectorVerbs):
     @reads
     async def read_chunks(
         self, project: str, store: str, file: str, *, above: int, limit: int
@@ -65,12 +66,12 @@ class ChunkVerbs(Engine):
             "no": no,
             "query": _query(no, " OR ".join(quoted)),
             "weights": text(weights(matched for (matched,) in counted)),
-            "files": None if filter is None else text(_filtered(db, no, filter)),
+            "files": None if filter is None else text(filtered(db, no, filter)),
             "limit": max(CANDIDATES_MIN, CANDIDATES_PER_RESULT * limit),
         }
         db.register_fts5_function("chunk_score", _chunk_score)
         rows: list[Any] = db.execute(SQL["search_chunks"], asked).fetchall()
-        found = [_to_found(*row) for row in rows]
+        found = [to_found(*row) for row in rows]
         found.sort(key=lambda each: (-each.score, each.file, each.number))
         return found[:limit]
 
@@ -94,7 +95,9 @@ class ChunkVerbs(Engine):
     async def hold_indexing(self, claim: Claim, until_ms: int) -> bool:
         return await self.write(lambda: _hold(self.db, claim, until_ms) is not None)
 
-    async def add_chunks(self, claim: Claim, chunks: Sequence[Chunk]) -> bool:
+    async def add_chunks(
+        self, claim: Claim, chunks: Sequence[Chunk], embedded: Embedded | None = None
+    ) -> bool:
         rows = text([[each.number, each.start, each.end, each.text] for each in chunks])
 
         def act() -> bool:
@@ -105,6 +108,8 @@ class ChunkVerbs(Engine):
             self.db.execute(SQL["insert_chunks"], new)
             place = {"body": claim.body, "first": chunks[0].number}
             self.db.execute(SQL["index_chunks"], place)
+            if embedded is not None:
+                insert_vectors(self.db, claim.body, chunks, embedded)
             return True
 
         return await self.write(act)
@@ -180,19 +185,8 @@ def _query(no: int, words: str) -> str:
     return f'store : "s{no}" AND text : ({words})'
 
 
-def _filtered(db: apsw.Connection, no: int, filter: Filter) -> list[str]:
-    rows: list[Any] = db.execute(SQL["file_attributes"], {"no": no}).fetchall()
-    return [file for file, attributes in rows if matches(filter, decode(attributes))]
-
-
 def _chunk_score(api: apsw.FTS5ExtensionApi, *args: Any) -> float:
     """Phrase 0 is the store, the others are the words; column 1 is the text."""
     (encoded,) = args
     places = (api.phrase_locations(phrase)[1] for phrase in range(1, api.phrase_count))
     return score([len(each) for each in places], decode(encoded))
-
-
-def _to_found(
-    file: str, filename: str, attributes: str, number: int, text: str, score: float
-) -> Found:
-    return Found(file, filename, decode(attributes), number, text, score)

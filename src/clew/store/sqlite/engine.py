@@ -42,9 +42,9 @@ class Engine:
     async def open(cls, path: str) -> Self:
         """Open or create the database at `path` and bring its schema up to date."""
         try:
-            db = await asyncio.to_thread(_connect, path)
+            db = await asyncio.to_thread(connect, path)
             await asyncio.to_thread(_prepare, db, path)
-            reader = db if path == ":memory:" else _connect(path)
+            reader = db if path == ":memory:" else connect(path)
         except apsw.Error as error:
             raise ClewError("unavailable", f"Cannot open {path}: {error}.") from error
         return cls(path, db, reader)
@@ -85,7 +85,8 @@ def text(value: Any) -> str:
     return encode(value).decode()
 
 
-def _connect(path: str) -> apsw.Connection:
+def connect(path: str) -> apsw.Connection:
+    """A connection as all of ours are."""
     db = apsw.Connection(path, statementcachesize=200)
     db.execute("PRAGMA busy_timeout = 10000")
     if path != ":memory:":

@@ -1,4 +1,4 @@
-"""A vector store's row as a statement finds it, and taking files out of stores, in SQLite."""
+"""A vector store's rows as statements find them, and taking files out of stores, in SQLite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from clew.core.errors import NotFound
-from clew.core.vector_stores import Counts, VectorStore
+from clew.core.vector_stores import Counts, Filter, Found, VectorStore, matches
 from clew.store.sqlite.engine import SQL, decode
 
 
@@ -38,6 +38,18 @@ def count(db: apsw.Connection, no: int, status: str, by: int, bytes: int = 0) ->
 def abandon(db: apsw.Connection, body: str | None) -> None:
     if body is not None:
         db.execute(SQL["insert_unreachable"], {"body": body})
+
+
+def filtered(db: apsw.Connection, no: int, filter: Filter) -> list[str]:
+    """The completed files of a store that meet the filter."""
+    rows: list[Any] = db.execute(SQL["file_attributes"], {"no": no}).fetchall()
+    return [file for file, attributes in rows if matches(filter, decode(attributes))]
+
+
+def to_found(
+    file: str, filename: str, attributes: str, number: int, text: str, score: float
+) -> Found:
+    return Found(file, filename, decode(attributes), number, text, min(max(score, 0.0), 1.0))
 
 
 def to_store(row: tuple[Any, ...]) -> VectorStore:

@@ -23,6 +23,7 @@ from clew.testing.conformance.retries import Retries
 from clew.testing.conformance.runs import Moves, RunErasure, Runs
 from clew.testing.conformance.threads import Erasure, ThreadLists, Threads
 from clew.testing.conformance.vector_stores import StoreFiles, VectorStores
+from clew.testing.conformance.vectors import Vectors
 
 __all__ = ["StoreConformance", "ThreadConformance"]
 
@@ -56,5 +57,6 @@ class StoreConformance(
     StoreFiles,
     Indexing,
     Chunks,
+    Vectors,
 ):
     """All proofs; subclass it and say how the store is opened."""

@@ -185,7 +185,8 @@ ORDER BY leased_until, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
 -- name: take_job
 -- It is indexed by the attempt that is named.
 UPDATE vector_store_files
-SET body = %(body)s, leased_until = %(until)s, attempts = attempts + 1
+SET body = %(body)s, leased_until = %(until)s, attempts = attempts + 1, model = NULL,
+    dimensions = NULL
 WHERE project = %(project)s AND store = %(store)s AND file = %(file)s
 
 -- name: hold_job

@@ -151,7 +151,8 @@ ORDER BY f.leased_until, f.no LIMIT 1
 -- name: take_job
 -- It is indexed by the attempt that is named.
 UPDATE vector_store_files
-SET body = :body, leased_until = :until, attempts = attempts + 1 WHERE no = :no
+SET body = :body, leased_until = :until, attempts = attempts + 1, model = NULL, dimensions = NULL
+WHERE no = :no
 
 -- name: hold_job
 -- Lease it until then (NULL leaves that), if the attempt is still the one.
