@@ -2,15 +2,16 @@
 
 The job is a row in the database, so it outlives this process: whoever is there claims it when the
 lease has ended. Reading and cutting go piece by piece in a thread, so the event loop stays free
-and a file costs a piece of memory. What was deleted is removed here as well.
+and a file costs a piece of memory; a document is written to a file without a name first, and read
+by a process of its own. What was deleted is removed here as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from clew.core.errors import ClewError, NotFound
@@ -19,7 +20,9 @@ from clew.core.ids import new_key
 from clew.core.vector_stores import Chunk, Claim, words_of
 from clew.store.store import Store
 from clew.tools.chunks import Chunker, Tokens
-from clew.tools.parsing import Parser, Unreadable
+from clew.tools.documents import reading
+from clew.tools.formats import Unreadable, document_of
+from clew.tools.parsing import Parser
 
 WORKERS = 2
 """Files indexed at a time by one process: a small one need not wait for a large one."""
@@ -38,6 +41,9 @@ ATTEMPTS_MAX = 10
 
 CHUNKS_TOGETHER = 16
 """Chunks stored in one transaction: some 5 ms of indexing for SQLite."""
+
+DOCUMENT_BYTES_MAX = 512 * 2**20
+"""Bytes of a document written to a file of its own, so that it can be read."""
 
 log = logging.getLogger("clew.indexing")
 
@@ -136,40 +142,82 @@ class Indexer:
     async def _store_chunks(self, claim: Claim) -> int | None:
         """Bytes of text stored; None when the claim was lost on the way."""
         file = await self._store.get_file(claim.project, claim.file, self._now())
-        cutter = Cutter(file.filename, await asyncio.to_thread(self._load_tokens), claim)
-        place, usage = 0, 0
-        while not cutter.done:
+        cutter = Cutter(await asyncio.to_thread(self._load_tokens), claim)
+        usage = 0
+        async with aclosing(self._texts(claim, file.filename)) as texts:
+            async for text in texts:
+                chunks = await asyncio.to_thread(cutter.cut, text)
+                if not await self._keep_chunks(claim, chunks):
+                    return None
+                usage += _bytes_of(chunks)
+        chunks = await asyncio.to_thread(cutter.finish)
+        return usage + _bytes_of(chunks) if await self._keep_chunks(claim, chunks) else None
+
+    async def _keep_chunks(self, claim: Claim, chunks: list[Chunk]) -> bool:
+        """Store them, if the claim still holds."""
+        for some in _together(chunks):
+            if not await self._store.add_chunks(claim, some):
+                return False
+        return True
+
+    async def _texts(self, claim: Claim, filename: str) -> AsyncGenerator[str, None]:
+        """The text of the file, bit by bit."""
+        async with aclosing(self._pieces(claim)) as pieces:
+            head = await anext(pieces, b"")
+            format = document_of(head)
+            if format is not None:
+                async for text in _read_document(head, pieces, format):
+                    yield text
+                return
+            parser, piece = Parser(filename), head
+            while piece:
+                yield await asyncio.to_thread(parser.feed, piece)
+                piece = await anext(pieces, b"")
+            yield await asyncio.to_thread(parser.finish)
+
+    async def _pieces(self, claim: Claim) -> AsyncGenerator[bytes, None]:
+        """The bytes of the file."""
+        place, piece = 0, b"-"
+        while piece:
             args = claim.project, claim.file, place, PIECE_BYTES_MAX
             piece = await self._store.read_file(*args)
             place += len(piece)
-            for chunks in _together(await asyncio.to_thread(cutter.cut, piece)):
-                if not await self._store.add_chunks(claim, chunks):
-                    return None
-                usage += sum(len(chunk.text.encode()) for chunk in chunks)
-        return usage
+            if piece:
+                yield piece
+
+
+async def _read_document(
+    head: bytes, pieces: AsyncIterator[bytes], format: str
+) -> AsyncGenerator[str, None]:
+    """The text of a document that begins with this piece."""
+    with reading.spool() as file:
+        await asyncio.to_thread(file.write, head)
+        async for piece in pieces:
+            await asyncio.to_thread(file.write, piece)
+            if file.tell() > DOCUMENT_BYTES_MAX:
+                raise Unreadable("invalid_file", "The file is too large to be read.")
+        async with aclosing(reading.read(file, format)) as texts:
+            async for text in texts:
+                yield text
 
 
 class Cutter:
-    """The bytes of a file into chunks; an empty piece is its end."""
+    """A text into chunks, as it comes."""
 
-    def __init__(self, filename: str, tokens: Tokens, claim: Claim) -> None:
-        self._parser, self._chunker = Parser(filename), Chunker(tokens, claim.chunking)
+    def __init__(self, tokens: Tokens, claim: Claim) -> None:
+        self._chunker = Chunker(tokens, claim.chunking)
         self._has_words = False
-        self.done = False
 
-    def cut(self, piece: bytes) -> list[Chunk]:
+    def cut(self, text: str) -> list[Chunk]:
         """The chunks that are certain with this piece."""
-        if piece:
-            return self._said(self._parser.feed(piece))
-        self.done = True
-        chunks = [*self._said(self._parser.finish()), *self._chunker.finish()]
-        if not self._has_words:
-            raise Unreadable("invalid_file", "The file has no text.")
-        return chunks
-
-    def _said(self, text: str) -> list[Chunk]:
         self._has_words = self._has_words or bool(words_of(text))
         return self._chunker.feed(text)
+
+    def finish(self) -> list[Chunk]:
+        """The rest. Raises Unreadable when there was no word to be found."""
+        if not self._has_words:
+            raise Unreadable("invalid_file", "The file has no text.")
+        return self._chunker.finish()
 
 
 async def _keep(step: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:
@@ -187,6 +235,10 @@ async def _keep(step: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> No
         if not more:
             with suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), POLL_S)
+
+
+def _bytes_of(chunks: list[Chunk]) -> int:
+    return sum(len(chunk.text.encode()) for chunk in chunks)
 
 
 def _together(chunks: list[Chunk]) -> Iterator[list[Chunk]]:
