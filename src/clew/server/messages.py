@@ -6,18 +6,29 @@ from clew.core.errors import NotFound
 from clew.core.ids import key_of
 from clew.core.items import THREAD_ROLES, Item
 from clew.server.http import Answer, Request, Route, Server, encode
+from clew.server.tool_resources import index_given
 from clew.wire import messages
 from clew.wire.fields import page_of
+from clew.wire.tool_resources import decode_attachments
 
 
 async def create_message(server: Server, request: Request) -> Answer:
     now, thread = server.now(), request.key("thread")
-    item = messages.decode_message(request.json(), now)
+    body = request.json()
+    item = messages.decode_message(body, now)
+    given = decode_attachments((body,), now)
     encoded = messages.encode_message(item, thread)
     once = request.once(now, lambda _: encoded)
     revision, _ = await server.store.append_items(
-        request.project, thread, (item,), now, if_revision=request.if_revision(), once=once
+        request.project,
+        thread,
+        (item,),
+        now,
+        given=given,
+        if_revision=request.if_revision(),
+        once=once,
     )
+    index_given(server, given)
     return Answer(encoded, revision)
 
 

@@ -28,6 +28,7 @@ from clew.core.items import Item
 from clew.core.paging import Page, ThreadQuery
 from clew.core.runs import Call, Run
 from clew.core.threads import Receipt, Thread
+from clew.core.tool_resources import Grant
 from clew.store.completions import CompletionVerbs
 from clew.store.events import EventVerbs
 from clew.store.files import FileVerbs
@@ -49,9 +50,19 @@ class ThreadStore(Protocol):
     # threads
 
     async def create_thread(
-        self, project: str, thread: Thread, items: Sequence[Item] = (), *, once: Once | None = None
+        self,
+        project: str,
+        thread: Thread,
+        items: Sequence[Item] = (),
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Thread:
-        """Store a new thread with its first items, in the order given."""
+        """Store a new thread with its first items, in the order given.
+
+        What is `given` to its tools, here and wherever else, is checked and made in the same
+        transaction: NotFound("file") or ("vector_store") for what is not there.
+        """
         ...
 
     async def get_thread(self, project: str, thread: str) -> Thread:
@@ -73,10 +84,11 @@ class ThreadStore(Protocol):
         *,
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
-        """Replace what is given; None leaves it. Allowed while a run is active."""
+        """Replace what is said; None leaves it. Allowed while a run is active."""
         ...
 
     async def fork_thread(
@@ -125,12 +137,14 @@ class ThreadStore(Protocol):
         items: Sequence[Item],
         now_ms: int,
         *,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
         """Append all items, in the order given; returns the thread's (revision, last_seq).
 
-        The items get consecutive seqs ending in `last_seq`.
+        The items get consecutive seqs ending in `last_seq`. What is `given` joins what the
+        thread's tools have: BadRequest where that is too much, or its store has expired.
         """
         ...
 
@@ -203,6 +217,7 @@ class ThreadStore(Protocol):
         items: Sequence[Item] = (),
         *,
         thread: Thread | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -213,6 +228,7 @@ class ThreadStore(Protocol):
         names a parent (and `parent_seq`). With `if_last_seq`,
         the thread must end there (else ClewError("conflict")). Returns the run with its seqs set:
         `first_seq` is the first input item's, `input_seq` and `last_seq` the newest item's.
+        What is `given` joins what the thread's tools have, as in `append_items`.
         """
         ...
 
@@ -272,7 +288,12 @@ class ThreadStore(Protocol):
     # assistants
 
     async def create_assistant(
-        self, project: str, assistant: Assistant, *, once: Once | None = None
+        self,
+        project: str,
+        assistant: Assistant,
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Assistant: ...
 
     async def get_assistant(self, project: str, assistant: str) -> Assistant: ...
@@ -286,10 +307,12 @@ class ThreadStore(Protocol):
         project: str,
         assistant: str,
         changes: dict[str, Any],
+        now_ms: int = 0,
         *,
+        given: Grant | None = None,
         once: Once | None = None,
     ) -> Assistant:
-        """Replace the settings named in `changes`, leave the others."""
+        """Replace the settings named in `changes`, leave the others. `now_ms` goes with `given`."""
         ...
 
     async def delete_assistant(self, project: str, assistant: str) -> None: ...

@@ -10,6 +10,7 @@ from clew.core.errors import BadRequest
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import Answers
@@ -17,6 +18,7 @@ from clew.store.postgres.appends import Append, Appender
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction
 from clew.store.postgres.events import forget
+from clew.store.postgres.grants import grant_thread
 from clew.store.postgres.locks import check, check_revision, lock, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING, turned
 from clew.store.postgres.threads import read_thread
@@ -38,21 +40,25 @@ class ItemVerbs(Answers):
         items: Sequence[Item],
         now_ms: int,
         *,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
         end = asyncio.get_running_loop().create_future()
         request = Append(project, thread, items, now_ms, if_revision, end)
-        if once is not None:
-            return await self._append_alone(request, once)
+        if once is not None or given is not None:
+            return await self._append_alone(request, once, given)
         self._appender.submit(request)
         revision, last_seq = await end
         return revision, last_seq
 
-    async def _append_alone(self, request: Append, once: Once | None = None) -> tuple[int, int]:
+    async def _append_alone(
+        self, request: Append, once: Once | None = None, given: Grant | None = None
+    ) -> tuple[int, int]:
         async def act(tx: Transaction) -> tuple[int, int]:
             found = await lock(tx, request.project, request.thread)
             check(found, request.if_revision)
+            await grant_thread(tx, request.project, request.thread, given, request.now_ms)
             await log.append(tx, found, request.items, request.now_ms)
             return found.revision, found.last_seq
 

@@ -11,13 +11,15 @@ from clew.core.items import Item
 from clew.core.paging import Page, walk
 from clew.core.runs import Call, Run
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
+from clew.store.postgres.grants import grant_thread
 from clew.store.postgres.locks import Lock, check, lock
 from clew.store.postgres.pages import read_page, turned
-from clew.store.postgres.threads import fork_point, insert_thread
+from clew.store.postgres.threads import fork_point, granted, insert_thread
 from clew.store.store import Moved
 
 
@@ -29,6 +31,7 @@ class RunVerbs(Answers):
         items: Sequence[Item] = (),
         *,
         thread: Thread | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -39,9 +42,11 @@ class RunVerbs(Answers):
                 check(found, if_revision)
                 if if_last_seq is not None and found.last_seq != if_last_seq:
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
+                await grant_thread(tx, project, run.thread, given, run.created_at)
             else:
                 found = await _made(tx, project, thread)
-                await insert_thread(tx, project, thread, found)
+                new = await granted(tx, project, thread, given)
+                await insert_thread(tx, project, new, found)
             return await _insert_run(tx, found, run, items)
 
         scope = run.thread if thread is None else PROJECT

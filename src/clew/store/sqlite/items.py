@@ -10,6 +10,7 @@ from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
@@ -17,6 +18,7 @@ from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine
 from clew.store.sqlite.events import forget
 from clew.store.sqlite.failures import reads
+from clew.store.sqlite.grants import grant_thread
 from clew.store.sqlite.locks import Lock, check, check_revision, lock, touch
 from clew.store.sqlite.runs import run_span
 from clew.store.sqlite.threads import read_thread
@@ -30,6 +32,7 @@ class ItemVerbs(Engine):
         items: Sequence[Item],
         now_ms: int,
         *,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
@@ -37,6 +40,7 @@ class ItemVerbs(Engine):
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
             check(found, thread, if_revision)
+            grant_thread(self.db, project, thread, given, now_ms)
             log.append(self.db, found, items, now_ms)
             outcome = found.revision, found.last_seq
             record(self.db, project, thread, once, outcome)

@@ -12,14 +12,16 @@ from clew.core.items import Item
 from clew.core.paging import Page
 from clew.core.runs import Call, Run
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.failures import reads
+from clew.store.sqlite.grants import grant_thread
 from clew.store.sqlite.locks import Lock, check, lock
 from clew.store.sqlite.pages import read_page
-from clew.store.sqlite.threads import fork_point, insert_thread
+from clew.store.sqlite.threads import fork_point, granted, insert_thread
 from clew.store.store import Moved
 
 
@@ -31,6 +33,7 @@ class RunVerbs(Engine):
         items: Sequence[Item] = (),
         *,
         thread: Thread | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -43,13 +46,15 @@ class RunVerbs(Engine):
                 check(found, run.thread, if_revision)
                 if if_last_seq is not None and found.last_seq != if_last_seq:
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
+                grant_thread(self.db, project, run.thread, given, run.created_at)
             else:
                 hangs = None
                 if thread.parent is not None:
                     parent = lock(self.db, project, thread.parent)
                     seq = fork_point(self.db, parent, None, thread.parent_seq)
                     hangs = parent.no, seq
-                found = insert_thread(self.db, project, thread, (), hangs)
+                new = granted(self.db, project, thread, given)
+                found = insert_thread(self.db, project, new, (), hangs)
             made = _insert_run(self.db, found, run, items)
             record(self.db, project, scope, once, made, run.thread)
             return made
