@@ -2,27 +2,24 @@
 
 The job is a row in the database, so it outlives this process: whoever is there claims it when the
 lease has ended. Reading and cutting go piece by piece in a thread, so the event loop stays free
-and a file costs a piece of memory; a document is written to a file without a name first, and read
-by a process of its own. What was deleted is removed here as well.
+and a file costs a piece of memory. What was deleted is removed here as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from clew.core.errors import ClewError, NotFound
-from clew.core.files import PIECE_BYTES_MAX
 from clew.core.ids import new_key
 from clew.core.vector_stores import Chunk, Claim, words_of
 from clew.store.store import Store
 from clew.tools.chunks import Chunker, Tokens
-from clew.tools.documents import reading
-from clew.tools.formats import Unreadable, document_of
-from clew.tools.parsing import Parser
+from clew.tools.formats import Unreadable
+from clew.tools.texts import texts_of
 
 WORKERS = 2
 """Files indexed at a time by one process: a small one need not wait for a large one."""
@@ -41,9 +38,6 @@ ATTEMPTS_MAX = 10
 
 CHUNKS_TOGETHER = 16
 """Chunks stored in one transaction: some 5 ms of indexing for SQLite."""
-
-DOCUMENT_BYTES_MAX = 512 * 2**20
-"""Bytes of a document written to a file of its own, so that it can be read."""
 
 log = logging.getLogger("clew.indexing")
 
@@ -144,7 +138,7 @@ class Indexer:
         file = await self._store.get_file(claim.project, claim.file, self._now())
         cutter = Cutter(await asyncio.to_thread(self._load_tokens), claim)
         usage = 0
-        async with aclosing(self._texts(claim, file.filename)) as texts:
+        async with aclosing(texts_of(self._store, claim, file.filename)) as texts:
             async for text in texts:
                 chunks = await asyncio.to_thread(cutter.cut, text)
                 if not await self._keep_chunks(claim, chunks):
@@ -159,46 +153,6 @@ class Indexer:
             if not await self._store.add_chunks(claim, some):
                 return False
         return True
-
-    async def _texts(self, claim: Claim, filename: str) -> AsyncGenerator[str, None]:
-        """The text of the file, bit by bit."""
-        async with aclosing(self._pieces(claim)) as pieces:
-            head = await anext(pieces, b"")
-            format = document_of(head)
-            if format is not None:
-                async for text in _read_document(head, pieces, format):
-                    yield text
-                return
-            parser, piece = Parser(filename), head
-            while piece:
-                yield await asyncio.to_thread(parser.feed, piece)
-                piece = await anext(pieces, b"")
-            yield await asyncio.to_thread(parser.finish)
-
-    async def _pieces(self, claim: Claim) -> AsyncGenerator[bytes, None]:
-        """The bytes of the file."""
-        place, piece = 0, b"-"
-        while piece:
-            args = claim.project, claim.file, place, PIECE_BYTES_MAX
-            piece = await self._store.read_file(*args)
-            place += len(piece)
-            if piece:
-                yield piece
-
-
-async def _read_document(
-    head: bytes, pieces: AsyncIterator[bytes], format: str
-) -> AsyncGenerator[str, None]:
-    """The text of a document that begins with this piece."""
-    with reading.spool() as file:
-        await asyncio.to_thread(file.write, head)
-        async for piece in pieces:
-            await asyncio.to_thread(file.write, piece)
-            if file.tell() > DOCUMENT_BYTES_MAX:
-                raise Unreadable("invalid_file", "The file is too large to be read.")
-        async with aclosing(reading.read(file, format)) as texts:
-            async for text in texts:
-                yield text
 
 
 class Cutter:
