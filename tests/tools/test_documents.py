@@ -154,7 +154,8 @@ def boot(code: str) -> str:
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "reading it failed"),
         ("os.kill(os.getpid(), signal.SIGABRT)", "reading it failed"),
-        ("resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass", "too long"),
+        ("resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass", "too long"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "memory"),
         ("time.sleep(60)", "too long"),
         ("os.write(1, b't\\0\\0\\0\\1'); time.sleep(60)", "too long"),
     ],

@@ -35,6 +35,10 @@ def invalid(message: str) -> Unreadable:
     return Unreadable("invalid_file", message)
 
 
+def too_much() -> Unreadable:
+    return invalid("The file takes more memory than may be used to read it.")
+
+
 def document_of(head: bytes) -> str | None:
     """The format of a document that must be read whole, None for anything else.
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from clew.tools.documents import docx, limits, pdf, pptx, xlsx
 from clew.tools.documents.archive import Archive
 from clew.tools.documents.office import Package
-from clew.tools.formats import Unreadable, invalid, unsupported
+from clew.tools.formats import Unreadable, invalid, too_much, unsupported
 
 HEADER_BYTES = 5
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -33,7 +33,7 @@ def main(format: str) -> None:
     except Unreadable as found:
         _say(b"e", f"{found.code}\n{found.message}".encode())
     except MemoryError:
-        refusal = invalid("The file takes more memory than may be used to read it.")
+        refusal = too_much()
         _say(b"e", f"{refusal.code}\n{refusal.message}".encode())
     except BrokenPipeError:
         pass  # nobody wants it any more
@@ -50,14 +50,18 @@ def _limit() -> None:
     except ImportError:  # Windows
         return
     os.nice(10)
-    for what, most in (
-        (resource.RLIMIT_AS, limits.MEMORY_BYTES),
-        (resource.RLIMIT_CPU, limits.CPU_S),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
+    for what, most, last in (
+        (resource.RLIMIT_AS, limits.MEMORY_BYTES, limits.MEMORY_BYTES),
+        (
+            resource.RLIMIT_CPU,
+            limits.CPU_S,
+            limits.CPU_S + 1,
+        ),  # told by its own signal, then killed
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         try:
-            resource.setrlimit(what, (most, most))
+            resource.setrlimit(what, (most, last))
         except (ValueError, OSError):
             continue
 

@@ -18,7 +18,7 @@ from typing import IO
 
 from clew.tools.documents.child import HEADER_BYTES
 from clew.tools.documents.limits import FRAME_BYTES_MAX, WALL_S
-from clew.tools.formats import Unreadable, invalid
+from clew.tools.formats import Unreadable, invalid, too_much
 
 _BOOT = """
 import json, sys, types
@@ -34,7 +34,6 @@ main(format)
 what is needed here; so the room is entered past it."""
 
 _ROOT = Path(__file__).resolve().parents[2]
-_OUT_OF_TIME = (-signal.SIGXCPU, -signal.SIGKILL)
 
 
 async def read(file: IO[bytes], format: str) -> AsyncGenerator[str, None]:
@@ -102,8 +101,10 @@ async def _frame(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
         return header[:1], await process.stdout.readexactly(length)
     except asyncio.IncompleteReadError:
         status = await process.wait()
-    if status in _OUT_OF_TIME:
+    if status == -signal.SIGXCPU:
         raise _too_long()
+    if status == -signal.SIGKILL:  # the system has none left
+        raise too_much()
     if status >= 0:
         raise RuntimeError(f"the reader of a document ended with status {status}")
     raise invalid("The file is damaged: reading it failed.")
