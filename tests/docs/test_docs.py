@@ -18,7 +18,12 @@ from clew.cli.config import Config
 from clew.core.errors import CODES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / "docs" / "tools" / name for name in ("documents.md", "resources.md")),
+]
 ADDRESS = "http://127.0.0.1:8787"
 """Where the pages expect the server; the tests put the real one there."""
 

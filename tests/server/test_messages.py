@@ -6,6 +6,8 @@ import openai
 import pytest
 from openai import OpenAI
 
+from .test_vector_stores import uploaded
+
 
 @pytest.fixture
 def thread(client: OpenAI) -> str:
@@ -46,13 +48,13 @@ def test_content_parts_come_back_as_they_went(client: OpenAI, thread: str):
             {"type": "image_url", "image_url": {"url": "https://x.test/a.png", "detail": "low"}},
             {"type": "image_file", "image_file": {"file_id": "file-9"}},
         ],
-        attachments=[{"file_id": "file-8", "tools": [{"type": "file_search"}]}],
+        attachments=[{"file_id": (file := uploaded(client)), "tools": [{"type": "file_search"}]}],
     )
     assert [part.type for part in made.content] == ["text", "image_url", "image_file"]
     assert made.content[1].image_url.url == "https://x.test/a.png"
     assert made.content[1].image_url.detail == "low"
     assert made.content[2].image_file.file_id == "file-9"
-    assert made.attachments[0].file_id == "file-8"
+    assert made.attachments[0].file_id == file
     assert client.beta.threads.messages.retrieve(made.id, thread_id=thread) == made
 
 

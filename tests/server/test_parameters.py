@@ -42,7 +42,7 @@ def test_the_resources_of_a_thread_are_replaced(client: OpenAI):
     """By what the update names."""
     store = client.vector_stores.create().id
     thread = client.beta.threads.create(
-        tool_resources={"code_interpreter": {"file_ids": ["file-1"]}}
+        tool_resources={"code_interpreter": {"file_ids": [uploaded(client, "ant")]}}
     ).id
     resources: Any = {"file_search": {"vector_store_ids": [store]}}
     changed = client.beta.threads.update(thread, tool_resources=resources)
@@ -103,7 +103,7 @@ ASSISTANT: dict[str, Any] = {
     "description": "Knows more.",
     "instructions": "Be brief.",
     "tools": [{"type": "code_interpreter"}],
-    "tool_resources": {"code_interpreter": {"file_ids": ["file-1"]}},
+    "tool_resources": {"code_interpreter": {"file_ids": []}},
     "metadata": {"k": "v"},
     "temperature": 0.25,
     "top_p": 0.5,
@@ -116,9 +116,11 @@ ASSISTANT: dict[str, Any] = {
 def test_each_field_of_an_assistant_is_changed_alone(client: OpenAI, name: str):
     """It is what the update says; all others are as they were."""
     made = client.beta.assistants.create(model="scripted", name="Ada", tools=[])
-    changed = client.beta.assistants.update(made.id, **{name: ASSISTANT[name]}).to_dict()
-    before = made.to_dict()
     expected = ASSISTANT[name]
+    if name == "tool_resources":
+        expected = {"code_interpreter": {"file_ids": [uploaded(client, "ant")]}}
+    changed = client.beta.assistants.update(made.id, **{name: expected}).to_dict()
+    before = made.to_dict()
     if name == "tool_resources":
         assert changed[name]["code_interpreter"] == expected["code_interpreter"]
     else:
@@ -153,14 +155,14 @@ def test_a_thread_made_with_its_run_takes_every_parameter_of_a_run(client: OpenA
         assistant_id=assistant,
         thread={"messages": [{"role": "user", "content": "Rome"}]},
         tools=[tool],
-        tool_resources={"code_interpreter": {"file_ids": ["file-1"]}},
+        tool_resources={"code_interpreter": {"file_ids": [file := uploaded(client, "ant")]}},
         **asked,
     )
     shown = run.to_dict()
     assert {name: shown[name] for name in asked} == asked
     assert [one.function.name for one in run.tools] == ["get_weather"]
     thread = client.beta.threads.retrieve(run.thread_id)
-    assert thread.tool_resources.code_interpreter.file_ids == ["file-1"]
+    assert thread.tool_resources.code_interpreter.file_ids == [file]
     run = client.beta.threads.runs.poll(run.id, thread_id=thread.id, poll_interval_ms=5)
     [call] = run.required_action.submit_tool_outputs.tool_calls
     assert call.function.name == "get_weather"  # the choice was kept to

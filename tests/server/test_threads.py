@@ -10,6 +10,7 @@ import pytest
 from openai import OpenAI
 
 from .live import Live
+from .test_vector_stores import uploaded
 
 
 def texts(client: OpenAI, thread: str) -> list[str]:
@@ -29,10 +30,10 @@ def test_a_thread_is_created_read_changed_and_erased(client: OpenAI):
     made = client.beta.threads.create(
         messages=[{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}],
         metadata={"k": "v"},
-        tool_resources={"code_interpreter": {"file_ids": ["file-1"]}},
+        tool_resources={"code_interpreter": {"file_ids": [file := uploaded(client)]}},
     )
     assert made.metadata == {"k": "v"}
-    assert made.tool_resources.code_interpreter.file_ids == ["file-1"]
+    assert made.tool_resources.code_interpreter.file_ids == [file]
     assert texts(client, made.id) == ["one", "two"]
     changed = client.beta.threads.update(made.id, metadata={"other": "w"})
     assert changed.metadata == {"other": "w"}

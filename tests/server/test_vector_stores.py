@@ -100,7 +100,7 @@ def test_a_stores_file_is_changed_listed_and_taken_out(client: OpenAI):
     files = client.vector_stores.files
     polled(client, store, good)
     failed = polled(client, store, bad)
-    assert (failed.status, failed.last_error.code) == ("failed", "unsupported_file")
+    assert (failed.status, failed.last_error.code) == ("failed", "invalid_file")
     assert [each.id for each in files.list(store, order="asc")] == [good, bad]
     assert [each.id for each in files.list(store, filter="failed")] == [bad]
     changed = files.update(good, vector_store_id=store, attributes={"a": "b"})

@@ -95,7 +95,7 @@ def test_files_are_indexed_as_they_come(url: str):
             second = await settled(store, project, later)
         assert [each.status for each in first] == ["completed", "failed", "failed", "completed"]
         codes = [each.error and each.error["code"] for each in first]
-        assert codes == [None, "unsupported_file", "invalid_file", None]
+        assert codes == [None, "invalid_file", "invalid_file", None]
         assert [each.status for each in second] == ["completed"]
         assert len(await store.search_chunks(project, key, ["ΒΉΤΑ"], 9)) == 1
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.tools.parsing import TAG_MAX, Parser, Unreadable
+from clew.tools.formats import Unreadable
+from clew.tools.parsing import TAG_MAX, Parser
 
 PAGE = """<!DOCTYPE html><html><head><title>Fable</title><style>p { x: y }</style>
 <script>if (a < b) alert("</p>")</script></head>

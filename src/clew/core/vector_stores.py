@@ -23,6 +23,9 @@ FILES_MAX = 10_000
 CHUNK_TOKENS, OVERLAP_TOKENS = 800, 400
 """What OpenAI's `auto` strategy does."""
 
+AT_WORK = ("in_progress", "completed")
+"""The status of a file that need not be added to its store again."""
+
 QUERY_WORDS_MAX = 32
 RESULTS_DEFAULT, RESULTS_MAX = 10, 50
 

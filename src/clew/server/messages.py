@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from clew.core.errors import NotFound
 from clew.core.ids import key_of
 from clew.core.items import THREAD_ROLES, Item
+from clew.core.tool_resources import Grant
 from clew.server.http import Answer, Request, Route, Server, encode
+from clew.server.tool_resources import index_given
 from clew.store.once import Once
 from clew.wire import messages
 from clew.wire.fields import page_of
+from clew.wire.tool_resources import decode_attachments
 
 
 async def create_message(server: Server, request: Request) -> Answer:
     now, thread = server.now(), request.key("thread")
-    item, on_busy = messages.decode_posted(request.json(), now)
+    body = request.json()
+    item, on_busy = messages.decode_posted(body, now)
+    given = decode_attachments((body,), now)
     encoded = messages.encode_message(item, thread)
     once = request.once(now, lambda _: encoded)
-    revision = await append(server, request, thread, (item,), now, on_busy, once)
+    revision = await append(server, request, thread, (item,), now, on_busy, once, given)
+    index_given(server, given)
     return Answer(encoded, revision)
 
 
@@ -30,6 +36,7 @@ async def append(
     now: int,
     on_busy: str | None,
     once: Once | None,
+    given: Grant | None = None,
 ) -> int:
     """Append to a thread, or do what is to be done if it is busy; the thread's revision."""
     revision, _ = await server.store.append_items(
@@ -38,6 +45,7 @@ async def append(
         items,
         now,
         on_busy=server.busy(on_busy),
+        given=given,
         if_revision=request.if_revision(),
         once=once,
     )

@@ -17,13 +17,13 @@ from clew.core.runs import Run, move
 from clew.core.threads import Thread
 from clew.executor.live import Live
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
-from clew.server.tool_resources import with_store
+from clew.server.tool_resources import index_given
 from clew.store.runs import Moved
 from clew.wire import messages, runs, steps, threads
 from clew.wire.errors import Face
 from clew.wire.fields import encode_page, page_of
 from clew.wire.run_events import RunStream
-from clew.wire.tool_resources import THREAD_STORE_DAYS
+from clew.wire.tool_resources import decode_attachments
 
 _MADE_WITH_RUN = 2
 """The revision of a thread when it was made together with a run."""
@@ -42,7 +42,8 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
     body = request.body()
     assistant = await _assistant(server, request, body)
     run = _decode(server, body, assistant, thread, now)
-    items = messages.items_of(body.get("additional_messages") or (), now)
+    added = body.get("additional_messages") or ()
+    items, given = messages.items_of(added, now), decode_attachments(added, now)
     once = request.once(now, _encode)
     try:
         made = await server.store.create_run(
@@ -50,12 +51,14 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
             run,
             items,
             on_busy=server.busy(body.get("on_busy")),
+            given=given,
             lease=server.executor.lease,
             if_revision=request.if_revision(),
             once=once,
         )
     except Replayed as replayed:
         return await _again(server, request, replayed, body, include=include)
+    index_given(server, given)
     live = server.executor.receive(request.project, made, run)
     if made.place is not None:
         await server.executor.heed(request.project, thread)
@@ -68,18 +71,18 @@ async def create_thread_and_run(server: Server, request: Request) -> Answer | St
     assistant = await _assistant(server, request, body)
     thread, items = threads.decode_thread(body.get("thread") or {}, now, ("thread",))
     if body.get("tool_resources"):
-        thread.tool_resources = body["tool_resources"]
+        thread.tool_resources = (thread.tool_resources or {}) | body["tool_resources"]
+    given = threads.grant_to(thread, body.get("thread") or {})
     run = _decode(server, body, assistant, thread.key, now)
     once = request.once(now, _encode)
-    asked = thread.tool_resources
     try:
-        async with with_store(server, request.project, asked, THREAD_STORE_DAYS) as resources:
-            thread.tool_resources = resources
-            args = request.project, run, items
-            lease = server.executor.lease
-            made = await server.store.create_run(*args, thread=thread, lease=lease, once=once)
+        args, lease = (request.project, run, items), server.executor.lease
+        made = await server.store.create_run(
+            *args, thread=thread, given=given, lease=lease, once=once
+        )
     except Replayed as replayed:
         return await _again(server, request, replayed, body, with_thread=True)
+    index_given(server, given)
     stored = await server.store.get_thread(request.project, thread.key)
     live = server.executor.start(request.project, made)
     return _told(live, made, body, RunStream(stored))

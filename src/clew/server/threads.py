@@ -7,45 +7,51 @@ from clew.core.threads import Receipt, Thread
 from clew.executor.vocabularies import counter_for
 from clew.executor.windows import count, read_window
 from clew.server.http import Answer, Request, Route, Server, encode
-from clew.server.tool_resources import with_store
+from clew.server.tool_resources import index_given, shown_thread, shown_threads
 from clew.wire import threads, windows
 from clew.wire.fields import encode_page
-from clew.wire.tool_resources import THREAD_STORE_DAYS
+from clew.wire.tool_resources import decode_grant
 
 
 async def create_thread(server: Server, request: Request) -> Answer:
     now = server.now()
-    thread, items = threads.decode_thread(request.json(), now)
+    body = request.json()
+    thread, items = threads.decode_thread(body, now)
+    given = threads.grant_to(thread, body)
     once = request.once(now, _encode)
-    asked = thread.tool_resources
-    async with with_store(server, request.project, asked, THREAD_STORE_DAYS) as resources:
-        thread.tool_resources = resources
-        made = await server.store.create_thread(request.project, thread, items, once=once)
+    args = request.project, thread, items
+    made = await server.store.create_thread(*args, given=given, once=once)
+    index_given(server, given)
     return _answer(made)
 
 
 async def get_thread(server: Server, request: Request) -> Answer:
-    return _answer(await server.store.get_thread(request.project, request.key("thread")))
+    found = await server.store.get_thread(request.project, request.key("thread"))
+    return _answer(await shown_thread(server, request.project, found))
 
 
 async def list_threads(server: Server, request: Request) -> Answer:
     query = threads.decode_list(request.query_pairs())
     found, more = await server.store.list_threads(request.project, query)
+    found = await shown_threads(server, request.project, found)
     return Answer(encode(encode_page([threads.encode_thread(each) for each in found], more)))
 
 
 async def update_thread(server: Server, request: Request) -> Answer:
     now = server.now()
     changes = threads.decode_changes(request.json())
+    _, given = decode_grant(changes.get("tool_resources"), now)
+    once = request.once(now, _encode)
     changed = await server.store.update_thread(
         request.project,
         request.key("thread"),
         now,
         **changes,
+        given=given,
         if_revision=request.if_revision(),
-        once=request.once(now, _encode),
+        once=once,
     )
-    return _answer(changed)
+    return _answer(changed if once else await shown_thread(server, request.project, changed))
 
 
 async def delete_thread(server: Server, request: Request) -> Answer:

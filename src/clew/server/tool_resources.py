@@ -1,41 +1,54 @@
-"""Making the vector store that a new thread or assistant asks for."""
+"""What tools may use, as a request gives it and as it is shown."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Sequence
 
-from clew.core.errors import NotFound
+from msgspec.structs import replace
+
+from clew.core.assistants import Assistant
+from clew.core.threads import Thread
+from clew.core.tool_resources import Grant, Resources, file_keys, without
 from clew.server.http import Server
-from clew.wire.tool_resources import decode_new_store, naming
 
 
-@asynccontextmanager
-async def with_store(
-    server: Server,
-    project: str,
-    resources: dict[str, Any] | None,
-    expires_days: int | None = None,
-) -> AsyncIterator[dict[str, Any] | None]:
-    """The resources as they are to be kept; the store is deleted if the block fails, however."""
-    asked = decode_new_store(resources, server.now(), expires_days)
-    if asked is None:
-        yield naming(resources, None) if resources and "file_search" in resources else resources
-        return
-    assert resources is not None
-    store, files = asked
-    await server.store.create_vector_store(project, store, files)
-    try:
-        yield naming(resources, store)
-    except BaseException:
-        await asyncio.shield(_undo(server, project, store.key))
-        raise
-    server.wake_indexer()
+def index_given(server: Server, given: Grant | None) -> None:
+    """See to it that the files to be searched are indexed soon."""
+    if given is not None and given.searched:
+        server.wake_indexer()
 
 
-async def _undo(server: Server, project: str, store: str) -> None:
-    with suppress(NotFound):
-        await server.store.delete_vector_store(project, store)
-    server.wake_indexer()
+async def shown_threads(server: Server, project: str, threads: Sequence[Thread]) -> list[Thread]:
+    gone = await _gone(server, project, [each.tool_resources for each in threads])
+    if not gone:
+        return list(threads)
+    return [replace(each, tool_resources=without(each.tool_resources, gone)) for each in threads]
+
+
+async def shown_thread(server: Server, project: str, thread: Thread) -> Thread:
+    return (await shown_threads(server, project, [thread]))[0]
+
+
+async def shown_assistants(
+    server: Server, project: str, assistants: Sequence[Assistant]
+) -> list[Assistant]:
+    held = [each.settings.get("tool_resources") for each in assistants]
+    gone = await _gone(server, project, held)
+    if not gone:
+        return list(assistants)
+    return [
+        replace(each, settings=each.settings | {"tool_resources": without(resources, gone)})
+        for each, resources in zip(assistants, held, strict=True)
+    ]
+
+
+async def shown_assistant(server: Server, project: str, assistant: Assistant) -> Assistant:
+    return (await shown_assistants(server, project, [assistant]))[0]
+
+
+async def _gone(server: Server, project: str, held: Sequence[Resources | None]) -> set[str]:
+    """Those of the files that have been deleted or have expired, by their keys."""
+    files = {key for resources in held for key in file_keys(resources)}
+    if not files:
+        return set()
+    return await server.store.missing_files(project, sorted(files), server.now())

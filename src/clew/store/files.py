@@ -54,6 +54,10 @@ class FileVerbs(Protocol):
         """
         ...
 
+    async def missing_files(self, project: str, files: Sequence[str], now_ms: int) -> set[str]:
+        """Those of these files that `get_file` would not find."""
+        ...
+
     async def read_file(self, project: str, file: str, start: int, length: int) -> bytes:
         """The bytes of the file from `start` on: `length` of them, or fewer at its end.
 

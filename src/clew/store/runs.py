@@ -18,6 +18,7 @@ from clew.core.items import Item
 from clew.core.paging import Page
 from clew.core.runs import Call, Lease, Run
 from clew.core.threads import Receipt, Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 
 
@@ -54,6 +55,7 @@ class RunVerbs(Protocol):
         thread: Thread | None = None,
         on_busy: OnBusy = REJECT,
         lease: Lease | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -64,6 +66,7 @@ class RunVerbs(Protocol):
         names a parent (and `parent_seq`). With `if_last_seq`,
         the thread must end there (else ClewError("conflict")). Returns the run with its seqs set:
         `first_seq` is the first input item's, `input_seq` and `last_seq` the newest item's.
+        What is `given` joins what the thread's tools have, as in `append_items`.
 
         While another run is active, `on_busy` decides: Busy ("reject"), or the run waits in line
         with its input, and is returned with its `place`. "interrupt" and "rollback" put it first,

@@ -28,6 +28,7 @@ from clew.core.busy import REJECT, OnBusy
 from clew.core.items import Item
 from clew.core.paging import Page, ThreadQuery
 from clew.core.threads import Receipt, Thread
+from clew.core.tool_resources import Grant
 from clew.store.completions import CompletionVerbs
 from clew.store.events import EventVerbs
 from clew.store.files import FileVerbs
@@ -42,9 +43,19 @@ class ThreadStore(Protocol):
     # threads
 
     async def create_thread(
-        self, project: str, thread: Thread, items: Sequence[Item] = (), *, once: Once | None = None
+        self,
+        project: str,
+        thread: Thread,
+        items: Sequence[Item] = (),
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Thread:
-        """Store a new thread with its first items, in the order given."""
+        """Store a new thread with its first items, in the order given.
+
+        What is `given` to its tools, here and wherever else, is checked and made in the same
+        transaction: NotFound("file") or ("vector_store") for what is not there.
+        """
         ...
 
     async def get_thread(self, project: str, thread: str) -> Thread:
@@ -67,10 +78,11 @@ class ThreadStore(Protocol):
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
         on_busy: str | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
-        """Replace what is given; None leaves it. Allowed while a run is active."""
+        """Replace what is said; None leaves it. Allowed while a run is active."""
         ...
 
     async def fork_thread(
@@ -120,6 +132,7 @@ class ThreadStore(Protocol):
         now_ms: int,
         *,
         on_busy: OnBusy = REJECT,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
@@ -128,6 +141,8 @@ class ThreadStore(Protocol):
         The items get consecutive seqs ending in `last_seq`. While a run is active, `on_busy` says
         what happens (`RunVerbs.create_run`); items that wait in line have the seq 0, and can be
         read and erased by their ids, and by nothing else.
+        The items get consecutive seqs ending in `last_seq`. What is `given` joins what the
+        thread's tools have: BadRequest where that is too much, or its store has expired.
         """
         ...
 
@@ -194,7 +209,12 @@ class ThreadStore(Protocol):
     # assistants
 
     async def create_assistant(
-        self, project: str, assistant: Assistant, *, once: Once | None = None
+        self,
+        project: str,
+        assistant: Assistant,
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Assistant: ...
 
     async def get_assistant(self, project: str, assistant: str) -> Assistant: ...
@@ -208,10 +228,12 @@ class ThreadStore(Protocol):
         project: str,
         assistant: str,
         changes: dict[str, Any],
+        now_ms: int = 0,
         *,
+        given: Grant | None = None,
         once: Once | None = None,
     ) -> Assistant:
-        """Replace the settings named in `changes`, leave the others."""
+        """Replace the settings named in `changes`, leave the others. `now_ms` goes with `given`."""
         ...
 
     async def delete_assistant(self, project: str, assistant: str) -> None: ...

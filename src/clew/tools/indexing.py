@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 from clew.core.embeddings import Embedded
 from clew.core.errors import ClewError, NotFound
-from clew.core.files import PIECE_BYTES_MAX
 from clew.core.ids import new_key
 from clew.core.vector_stores import Chunk, Claim, words_of
 from clew.store.store import Store
 from clew.tools.chunks import Chunker, Tokens
 from clew.tools.embeddings import Embedder, EmbeddingError
-from clew.tools.parsing import Parser, Unreadable
+from clew.tools.formats import Unreadable
+from clew.tools.texts import texts_of
 
 WORKERS = 2
 """Files indexed at a time by one process: a small one need not wait for a large one."""
@@ -168,14 +168,13 @@ class Indexer:
     async def _cut(self, claim: Claim) -> AsyncIterator[tuple[list[Chunk], Embedded | None]]:
         """The chunks of a file, piece by piece, with their vectors."""
         file = await self._store.get_file(claim.project, claim.file, self._now())
-        cutter = Cutter(file.filename, await asyncio.to_thread(self._load_tokens), claim)
-        place = 0
-        while not cutter.done:
-            args = claim.project, claim.file, place, PIECE_BYTES_MAX
-            piece = await self._store.read_file(*args)
-            place += len(piece)
-            cut = await asyncio.to_thread(cutter.cut, piece)
-            yield cut, await self._embedded(cut)
+        cutter = Cutter(await asyncio.to_thread(self._load_tokens), claim)
+        async with aclosing(texts_of(self._store, claim, file.filename)) as texts:
+            async for text in texts:
+                cut = await asyncio.to_thread(cutter.cut, text)
+                yield cut, await self._embedded(cut)
+        cut = await asyncio.to_thread(cutter.finish)
+        yield cut, await self._embedded(cut)
 
     async def _embedded(self, chunks: list[Chunk]) -> Embedded | None:
         if self._embedder is None:
@@ -184,26 +183,22 @@ class Indexer:
 
 
 class Cutter:
-    """The bytes of a file into chunks; an empty piece is its end."""
+    """A text into chunks, as it comes."""
 
-    def __init__(self, filename: str, tokens: Tokens, claim: Claim) -> None:
-        self._parser, self._chunker = Parser(filename), Chunker(tokens, claim.chunking)
+    def __init__(self, tokens: Tokens, claim: Claim) -> None:
+        self._chunker = Chunker(tokens, claim.chunking)
         self._has_words = False
-        self.done = False
 
-    def cut(self, piece: bytes) -> list[Chunk]:
+    def cut(self, text: str) -> list[Chunk]:
         """The chunks that are certain with this piece."""
-        if piece:
-            return self._said(self._parser.feed(piece))
-        self.done = True
-        chunks = [*self._said(self._parser.finish()), *self._chunker.finish()]
-        if not self._has_words:
-            raise Unreadable("invalid_file", "The file has no text.")
-        return chunks
-
-    def _said(self, text: str) -> list[Chunk]:
         self._has_words = self._has_words or bool(words_of(text))
         return self._chunker.feed(text)
+
+    def finish(self) -> list[Chunk]:
+        """The rest. Raises Unreadable when there was no word to be found."""
+        if not self._has_words:
+            raise Unreadable("invalid_file", "The file has no text.")
+        return self._chunker.finish()
 
 
 async def _keep(step: Callable[[], Awaitable[bool]], woken: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
-"""Parsing: the bytes of a file into its text, piece by piece.
+"""Parsing: the bytes of a file of text into what there is to find in it, piece by piece.
 
-What is text is taken as it is: UTF-8, or UTF-16 that says so. HTML loses its tags. Whatever cannot
-be read with certainty is refused: text made of guesses would be found, and quoted.
+Markdown, source code and prose are taken as they are: UTF-8, or UTF-16 that says so. HTML loses its
+tags, rows of a table get the names of its columns, and JSON its letters. Whatever cannot be read
+with certainty is refused: text made of guesses would be found, and quoted.
 """
 
 from __future__ import annotations
@@ -9,24 +10,14 @@ from __future__ import annotations
 import codecs
 import re
 from html.parser import HTMLParser
+from typing import Protocol
+
+from clew.tools.formats import HEAD, Unreadable, document_of
+from clew.tools.json_text import JsonText
+from clew.tools.tables import Table
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-
-_SIGNATURES = {
-    b"%PDF-": "PDF",
-    b"PK\x03\x04": "ZIP, and DOCX, PPTX and XLSX",
-    b"\xd0\xcf\x11\xe0": "DOC, PPT and XLS",
-    b"{\\rtf": "RTF",
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"GIF8": "GIF",
-    b"\x1f\x8b": "GZIP",
-}
-"""How the formats begin that hold text, if any, in a way that is not read here."""
-
-HEAD = 512
-"""Bytes that tell the encoding and the format."""
 
 TAG_MAX = 65_536
 """Characters of an HTML tag or comment: a longer one would be read again with every piece."""
@@ -34,6 +25,8 @@ TAG_MAX = 65_536
 NO_TEXT = "The file is not text."
 
 _HTML_NAMES = (".html", ".htm", ".xhtml")
+_JSON_NAMES = (".json", ".jsonl", ".ndjson", ".geojson")
+_TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _HTML_HEAD = re.compile(r"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _BLOCKS = frozenset(
     """address article aside blockquote br dd details dialog div dl dt fieldset figcaption figure
@@ -45,22 +38,20 @@ _HIDDEN = frozenset({"script", "style"})
 _SPACES = re.compile(r"\s+")
 
 
-class Unreadable(Exception):
-    """The file has no text that can be read. `code` is OpenAI's: unsupported_file, invalid_file."""
+class Form(Protocol):
+    """What the characters of a file of text are to be read as."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
+    def read(self, text: str, *, last: bool) -> str: ...
 
 
 class Parser:
     """Takes a file in pieces, gives its text. Raises Unreadable at the first byte that is wrong."""
 
     def __init__(self, filename: str) -> None:
-        self._named_html = filename.lower().endswith(_HTML_NAMES)
+        self._name = filename.lower()
         self._head: bytes | None = b""
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._html: _Html | None = None
+        self._form: Form | None = None
 
     def feed(self, data: bytes) -> str:
         if self._head is not None:
@@ -85,16 +76,25 @@ class Parser:
             raise Unreadable("invalid_file", message) from None
         if "\0" in text:
             raise Unreadable("unsupported_file", NO_TEXT)
-        if first and (self._named_html or _HTML_HEAD.match(text)):
-            self._html = _Html()
-        return text if self._html is None else self._html.read(text, last=last)
+        if first:
+            self._form = _form_of(self._name, text)
+        return text if self._form is None else self._form.read(text, last=last)
+
+
+def _form_of(name: str, head: str) -> Form | None:
+    """What the text is by its beginning, and where that does not tell, by its name."""
+    if _HTML_HEAD.match(head) or name.endswith(_HTML_NAMES):
+        return _Html()
+    if name.endswith(_JSON_NAMES) and head.lstrip().startswith(("{", "[")):
+        return JsonText()
+    delimiter = next((mark for ending, mark in _TABLES.items() if name.endswith(ending)), None)
+    return None if delimiter is None else Table(delimiter)
 
 
 def _decoder_of(head: bytes) -> codecs.IncrementalDecoder:
-    for signature, format in _SIGNATURES.items():
-        if head.startswith(signature):
-            message = f"Files in this format ({format}) are not supported."
-            raise Unreadable("unsupported_file", message)
+    format = document_of(head)
+    if format is not None:
+        raise Unreadable("unsupported_file", f"The file is no text ({format}).")
     if head.startswith(_UTF_32):
         raise Unreadable("unsupported_file", "Text in UTF-32 is not supported.")
     if head.startswith(_UTF_16):

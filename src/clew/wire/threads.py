@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from clew.core.busy import ON_BUSY as POLICIES
@@ -10,12 +10,13 @@ from clew.core.ids import new_key
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery
 from clew.core.threads import Receipt, Thread
+from clew.core.tool_resources import Grant
 from clew.wire import messages
 from clew.wire.checks import Choice, Integer, ListOf, Record, Spec
 from clew.wire.fields import METADATA, METADATA_MAP, ON_BUSY, PAGE, TOOL_RESOURCES, page_of, seconds
 from clew.wire.queries import decode_query
 from clew.wire.refusals import Path
-from clew.wire.tool_resources import NEW_TOOL_RESOURCES
+from clew.wire.tool_resources import NEW_TOOL_RESOURCES, decode_grant
 
 CREATE = Record(
     {
@@ -57,6 +58,13 @@ def decode_thread(body: Any, now_ms: int, path: Path = ()) -> tuple[Thread, list
         on_busy=body.get("on_busy"),
     )
     return thread, messages.items_of(body.get("messages", ()), now_ms)
+
+
+def grant_to(thread: Thread, body: Mapping[str, Any]) -> Grant | None:
+    """What a checked body gives to the tools of its new thread, which is told what to keep."""
+    kept, given = decode_grant(thread.tool_resources, thread.created_at, body.get("messages") or ())
+    thread.tool_resources = kept
+    return given
 
 
 def decode_changes(body: Any) -> dict[str, Any]:

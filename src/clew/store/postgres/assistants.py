@@ -9,25 +9,36 @@ import msgspec
 from clew.core.assistants import Assistant
 from clew.core.errors import NotFound
 from clew.core.paging import Page, walk
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
+from clew.store.postgres.grants import grant
 from clew.store.postgres.pages import read_page, turned
 
 
 class AssistantVerbs(Answers):
     async def create_assistant(
-        self, project: str, assistant: Assistant, *, once: Once | None = None
+        self,
+        project: str,
+        assistant: Assistant,
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Assistant:
         async def act(tx: Transaction) -> Assistant:
+            asked, at = assistant.settings.get("tool_resources"), assistant.created_at
+            resources = {"tool_resources": await grant(tx, project, asked, given, at)}
+            settings = assistant.settings if given is None else assistant.settings | resources
+            made = msgspec.structs.replace(assistant, settings=settings)
             await tx.run(
                 "insert_assistant",
                 project=project,
-                id=assistant.key,
-                created_at=assistant.created_at,
-                settings=text(assistant.settings),
+                id=made.key,
+                created_at=made.created_at,
+                settings=text(made.settings),
             )
-            return assistant
+            return made
 
         return await self.act_once(project, PROJECT, once, act)
 
@@ -45,13 +56,16 @@ class AssistantVerbs(Answers):
         project: str,
         assistant: str,
         changes: dict[str, Any],
+        now_ms: int = 0,
         *,
+        given: Grant | None = None,
         once: Once | None = None,
     ) -> Assistant:
         asked = {"project": project, "assistant": assistant}
 
         async def act(tx: Transaction) -> Assistant:
             old = _only(assistant, await tx.run("lock_assistant", **asked))
+            await grant(tx, project, changes.get("tool_resources"), given, now_ms)
             new = msgspec.structs.replace(old, settings=old.settings | changes)
             await tx.run("update_assistant", **asked, settings=text(new.settings))
             return new

@@ -46,6 +46,12 @@ class FileVerbs(BlobVerbs):
         rows = await read_page(self, "file", page, steps, scope, prefix)
         return turned([File(*row) for row in rows], page, steps)
 
+    async def missing_files(self, project: str, files: Sequence[str], now_ms: int) -> set[str]:
+        if not files:
+            return set()
+        rows = await self.read("find_files", project=project, files=list(files), now=now_ms)
+        return set(files) - {str(key) for (key,) in rows}
+
     async def read_file(self, project: str, file: str, start: int, length: int) -> bytes:
         asked = {"project": project, "file": file}
         found = await self.read_range("read_file", asked, start, length)

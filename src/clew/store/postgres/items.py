@@ -11,6 +11,7 @@ from clew.core.errors import BadRequest
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import Answers
@@ -18,7 +19,8 @@ from clew.store.postgres.appends import Append, Appender
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction
 from clew.store.postgres.events import forget
-from clew.store.postgres.lines import arrive, go_on
+from clew.store.postgres.grants import grant_thread
+from clew.store.postgres.lines import arrive, go_on, refuse_busy
 from clew.store.postgres.locks import check_revision, lock, lock_lineage, touch
 from clew.store.postgres.pages import EVERYTHING, turned
 from clew.store.postgres.threads import read_thread
@@ -41,24 +43,29 @@ class ItemVerbs(Answers):
         now_ms: int,
         *,
         on_busy: OnBusy = REJECT,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
         end = asyncio.get_running_loop().create_future()
         request = Append(project, thread, items, now_ms, if_revision, end, on_busy)
-        if once is not None:
-            return await self._append_alone(request, once)
+        if once is not None or given is not None:
+            return await self._append_alone(request, once, given)
         self._appender.submit(request)
         revision, last_seq = await end
         return revision, last_seq
 
-    async def _append_alone(self, request: Append, once: Once | None = None) -> tuple[int, int]:
+    async def _append_alone(
+        self, request: Append, once: Once | None = None, given: Grant | None = None
+    ) -> tuple[int, int]:
         async def act(tx: Transaction) -> tuple[int, int]:
             project, items, now_ms = request.project, request.items, request.now_ms
             found = await lock(tx, project, request.thread)
             check_revision(found, request.if_revision)
+            policy = request.on_busy.policy(found.on_busy)
+            refuse_busy(found, policy)
+            await grant_thread(tx, project, request.thread, given, now_ms)
             if found.active_run is not None:
-                policy = request.on_busy.policy(found.on_busy)
                 await arrive(tx, project, found, policy, items, now_ms)
             if found.active_run is None:
                 await log.append(tx, found, items, now_ms)

@@ -22,6 +22,12 @@ from clew.store.postgres.pages import EVERYTHING
 from clew.store.postgres.run_rows import append_input, insert_run, put_run, read_run
 
 
+def refuse_busy(found: Lock, policy: str) -> None:
+    """While a run is active, who would not wait is refused."""
+    if found.active_run is not None and policy == "reject":
+        raise Busy(found.thread, found.active_run)
+
+
 async def arrive(
     tx: Transaction,
     project: str,
@@ -31,11 +37,9 @@ async def arrive(
     now_ms: int,
     run: Run | None = None,
 ) -> Run:
-    """A run, or items alone, come while a run is active. Returns the run that they are part of:
+    """A run, or items alone, come while a run is active, and may. Returns the run that they are part of:
     the newcomer, or the active one. The thread is free afterwards if that has ended."""
     assert found.active_run is not None
-    if policy == "reject":
-        raise Busy(found.thread, found.active_run)
     active = await read_run(tx, project, found.thread, found.active_run)
     await _check_ids(tx, project, found, items)
     steers = policy == "steer" and active.status in ("queued", "in_progress")

@@ -12,10 +12,12 @@ from clew.core.items import Item
 from clew.core.paging import Page, walk
 from clew.core.runs import Call, Lease, Run, moved
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Transaction, text
+from clew.store.postgres.grants import grant_thread
 from clew.store.postgres.leases import LeaseVerbs
 from clew.store.postgres.lines import (
     arrive,
@@ -23,6 +25,7 @@ from clew.store.postgres.lines import (
     go_on,
     is_steered,
     leave,
+    refuse_busy,
     take_steering,
     withdraw,
 )
@@ -39,7 +42,7 @@ from clew.store.postgres.run_rows import (
     read_run,
     to_run,
 )
-from clew.store.postgres.threads import fork_point, insert_thread
+from clew.store.postgres.threads import fork_point, granted, insert_thread
 from clew.store.runs import Moved, Steered
 
 
@@ -53,6 +56,7 @@ class RunVerbs(LeaseVerbs, Answers):
         thread: Thread | None = None,
         on_busy: OnBusy = REJECT,
         lease: Lease | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -62,14 +66,17 @@ class RunVerbs(LeaseVerbs, Answers):
             if thread is None:
                 found = await lock(tx, project, run.thread)
                 check_revision(found, if_revision)
-                if found.active_run is not None:
-                    policy = on_busy.policy(found.on_busy)
-                    made = await arrive(tx, project, found, policy, items, run.created_at, run)
-                elif if_last_seq is not None and found.last_seq != if_last_seq:
+                policy, now = on_busy.policy(found.on_busy), run.created_at
+                refuse_busy(found, policy)
+                if found.active_run is None and if_last_seq not in (None, found.last_seq):
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
+                await grant_thread(tx, project, run.thread, given, now)
+                if found.active_run is not None:
+                    made = await arrive(tx, project, found, policy, items, now, run)
             else:
                 found = await _made(tx, project, thread)
-                await insert_thread(tx, project, thread, found)
+                new = await granted(tx, project, thread, given)
+                await insert_thread(tx, project, new, found)
             return made if found.active_run else await _begin(tx, found, run, items, lease)
 
         scope = run.thread if thread is None else PROJECT

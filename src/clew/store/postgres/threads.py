@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery, walk
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.postgres import log
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
+from clew.store.postgres.grants import grant
 from clew.store.postgres.locks import Lock, check_revision, lock
 from clew.store.postgres.metadata import from_jsonb, to_jsonb
 from clew.store.postgres.pages import EVERYTHING, read_page, turned
@@ -20,12 +24,18 @@ from clew.store.postgres.pages import EVERYTHING, read_page, turned
 
 class ThreadVerbs(Answers):
     async def create_thread(
-        self, project: str, thread: Thread, items: Sequence[Item] = (), *, once: Once | None = None
+        self,
+        project: str,
+        thread: Thread,
+        items: Sequence[Item] = (),
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Thread:
         async def act(tx: Transaction) -> Thread:
             made = Lock(thread.key, 1, 0)
             await log.insert_items(tx, made, items)
-            await insert_thread(tx, project, thread, made)
+            await insert_thread(tx, project, await granted(tx, project, thread, given), made)
             return await read_thread(tx, project, thread.key)
 
         return await self.act_once(project, PROJECT, once, act, about=thread.key)
@@ -61,11 +71,13 @@ class ThreadVerbs(Answers):
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
         on_busy: str | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
         async def act(tx: Transaction) -> Thread:
             check_revision(await lock(tx, project, thread), if_revision)
+            await grant(tx, project, tool_resources, given, now_ms)
             await tx.run(
                 "update_thread",
                 thread=thread,
@@ -100,6 +112,12 @@ class ThreadVerbs(Answers):
             return await read_thread(tx, project, fork.key)
 
         return await self.act_once(project, parent, once, act, about=fork.key)
+
+
+async def granted(tx: Transaction, project: str, thread: Thread, given: Grant | None) -> Thread:
+    """A new thread with what is given to its tools."""
+    resources = await grant(tx, project, thread.tool_resources, given, thread.created_at)
+    return replace(thread, tool_resources=resources)
 
 
 async def read_thread(tx: Transaction, project: str, thread: str) -> Thread:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from clew.core.errors import NotFound
 from clew.core.paging import Page, walk
 from clew.core.vector_stores import (
     ACTIVE_STEP_MS,
+    AT_WORK,
     Attributes,
     Chunking,
     Counts,
@@ -46,18 +47,7 @@ class VectorStoreVerbs(ChunkVerbs):
         once: Once | None = None,
     ) -> VectorStore:
         async def act(tx: Transaction) -> VectorStore:
-            check_additions(store, files, store.created_at)
-            await _check_files(tx, project, files, store.created_at)
-            await tx.run(
-                "insert_vector_store",
-                project=project,
-                store=store.key,
-                created_at=store.created_at,
-                last_active_at=store.last_active_at,
-                expires_days=store.expires_days,
-                body=_body(store),
-            )
-            await _insert_files(tx, project, store.key, files)
+            await insert_store(tx, project, store, files)
             return await lock_store(tx, project, store.key)
 
         return await self.act_once(project, PROJECT, once, act, about=store.key)
@@ -75,7 +65,7 @@ class VectorStoreVerbs(ChunkVerbs):
     ) -> VectorStore:
         async def act(tx: Transaction) -> VectorStore:
             was = await lock_store(tx, project, store)
-            now = msgspec.structs.replace(was, **changes)
+            now = replace(was, **changes)
             change = {"expires_days": now.expires_days, "body": _body(now)}
             await tx.run("update_vector_store", project=project, store=store, **change)
             return now
@@ -175,7 +165,7 @@ class VectorStoreVerbs(ChunkVerbs):
             await lock_store(tx, project, store)
             was = await _read_file(tx, project, store, file)
             await tx.run("update_store_file", **scope, attributes=text(attributes))
-            return msgspec.structs.replace(was, attributes=attributes)
+            return replace(was, attributes=attributes)
 
         return await self.act_once(project, PROJECT, once, act, about=store)
 
@@ -208,29 +198,57 @@ class VectorStoreVerbs(ChunkVerbs):
         return await self.act_once(project, PROJECT, once, act, about=store)
 
 
+async def insert_store(
+    tx: Transaction, project: str, store: VectorStore, files: Sequence[StoreFile]
+) -> None:
+    """A new store with its first files."""
+    check_additions(store, files, store.created_at)
+    await require_files(tx, project, [each.file for each in files], store.created_at)
+    await tx.run(
+        "insert_vector_store",
+        project=project,
+        store=store.key,
+        created_at=store.created_at,
+        last_active_at=store.last_active_at,
+        expires_days=store.expires_days,
+        body=_body(store),
+    )
+    await _insert_files(tx, project, store.key, files)
+
+
+async def add_missing(
+    tx: Transaction, project: str, store: str, files: Sequence[StoreFile], now_ms: int
+) -> None:
+    """Add those of the files that the store does not have; who calls holds the store's row."""
+    keys = [each.file for each in files]
+    present = await tx.run("present_files", project=project, store=store, files=keys)
+    there = {file for file, status in present if status in AT_WORK}
+    new = [replace(each, store=store) for each in files if each.file not in there]
+    await require_files(tx, project, keys, now_ms)
+    await _add_files(tx, project, store, new, now_ms)
+
+
+async def require_files(tx: Transaction, project: str, files: Sequence[str], now_ms: int) -> None:
+    """NotFound for the first of these files that is not there."""
+    row = await tx.row("missing_file", project=project, files=list(files), now=now_ms)
+    if row is not None:
+        raise NotFound("file", row[0])
+
+
 async def _add_files(
     tx: Transaction, project: str, store: str, files: Sequence[StoreFile], now_ms: int
 ) -> None:
     """Files that failed before make room for themselves."""
     check_additions(await lock_store(tx, project, store), files, now_ms)
-    await _check_files(tx, project, files, now_ms)
-    scope = {"project": project, "store": store}
     keys = [each.file for each in files]
+    await require_files(tx, project, keys, now_ms)
+    scope = {"project": project, "store": store}
     for file, status in await tx.run("present_files", **scope, files=keys):
-        if status in ("in_progress", "completed"):
+        if status in AT_WORK:
             raise already_there(store, file)
         await unlink(tx, "remove_store_file", **scope, file=file)
     await _insert_files(tx, project, store, files)
     await tx.run("touch_vector_store", **scope, now=now_ms)
-
-
-async def _check_files(
-    tx: Transaction, project: str, files: Sequence[StoreFile], now_ms: int
-) -> None:
-    keys = [each.file for each in files]
-    row = await tx.row("missing_file", project=project, files=keys, now=now_ms)
-    if row is not None:
-        raise NotFound("file", row[0])
 
 
 async def _insert_files(

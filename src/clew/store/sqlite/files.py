@@ -17,6 +17,7 @@ from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.blobs import BlobVerbs, find_blob, read_range
 from clew.store.sqlite.engine import SQL
 from clew.store.sqlite.failures import reads
+from clew.store.sqlite.grants import missing
 from clew.store.sqlite.pages import read_page
 from clew.store.sqlite.store_files import unlink
 
@@ -56,6 +57,10 @@ class FileVerbs(BlobVerbs):
         prefix = "" if purpose is None else "purpose_"
         rows, more = read_page(self.snapshot(), "file", page, scope, prefix)
         return [File(*row) for row in rows], more
+
+    @reads
+    async def missing_files(self, project: str, files: Sequence[str], now_ms: int) -> set[str]:
+        return missing(self.snapshot(), project, files, now_ms)
 
     @reads
     async def read_file(self, project: str, file: str, start: int, length: int) -> bytes:

@@ -11,6 +11,7 @@ from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import record, replay
@@ -18,7 +19,8 @@ from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine
 from clew.store.sqlite.events import forget
 from clew.store.sqlite.failures import reads
-from clew.store.sqlite.lines import arrive, find_waiting, go_on
+from clew.store.sqlite.grants import grant_thread
+from clew.store.sqlite.lines import arrive, find_waiting, go_on, refuse_busy
 from clew.store.sqlite.locks import Lock, check_revision, lock, touch
 from clew.store.sqlite.run_rows import run_span
 from clew.store.sqlite.threads import read_thread
@@ -33,6 +35,7 @@ class ItemVerbs(Engine):
         now_ms: int,
         *,
         on_busy: OnBusy = REJECT,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> tuple[int, int]:
@@ -40,10 +43,11 @@ class ItemVerbs(Engine):
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
-            waits = False
+            policy, waits = on_busy.policy(found.on_busy), False
+            refuse_busy(found, thread, policy)
+            grant_thread(self.db, project, thread, given, now_ms)
             if found.active_run is not None:
-                policy = on_busy.policy(found.on_busy)
-                arrive(self.db, project, found, policy, items, now_ms, thread)
+                arrive(self.db, project, found, policy, items, now_ms)
                 waits = found.active_run is not None
             if not waits:
                 log.append(self.db, found, items, now_ms)

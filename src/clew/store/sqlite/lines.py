@@ -22,6 +22,12 @@ from clew.store.sqlite.locks import Lock, touch
 from clew.store.sqlite.run_rows import append_input, insert_run, put_run, read_run
 
 
+def refuse_busy(found: Lock, thread: str, policy: str) -> None:
+    """While a run is active, who would not wait is refused."""
+    if found.active_run is not None and policy == "reject":
+        raise Busy(thread, found.active_run)
+
+
 def arrive(
     db: apsw.Connection,
     project: str,
@@ -29,14 +35,11 @@ def arrive(
     policy: str,
     items: Sequence[Item],
     now_ms: int,
-    thread: str,
     run: Run | None = None,
 ) -> Run:
-    """A run, or items alone, come while a run is active. Returns the run that they are part of:
+    """A run, or items alone, come while a run is active, and may. Returns the run that they are part of:
     the newcomer, or the active one. The thread is free afterwards if that has ended."""
     assert found.active_run is not None
-    if policy == "reject":
-        raise Busy(thread, found.active_run)
     active = read_run(db, found, found.active_run)
     _check_ids(db, found, items)
     steers = policy == "steer" and active.status in ("queued", "in_progress")

@@ -14,12 +14,14 @@ from clew.core.items import Item
 from clew.core.paging import Page
 from clew.core.runs import Call, Lease, Run, moved
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.runs import Moved, Steered
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, text
 from clew.store.sqlite.failures import reads
+from clew.store.sqlite.grants import grant_thread
 from clew.store.sqlite.leases import LeaseVerbs
 from clew.store.sqlite.lines import (
     arrive,
@@ -27,13 +29,14 @@ from clew.store.sqlite.lines import (
     go_on,
     is_steered,
     leave,
+    refuse_busy,
     take_steering,
     withdraw,
 )
 from clew.store.sqlite.locks import Lock, check_revision, lock
 from clew.store.sqlite.pages import read_page
 from clew.store.sqlite.run_rows import append_input, insert_run, put_run, read_run, to_run
-from clew.store.sqlite.threads import fork_point, insert_thread
+from clew.store.sqlite.threads import fork_point, granted, insert_thread
 
 
 class RunVerbs(LeaseVerbs, Engine):
@@ -46,6 +49,7 @@ class RunVerbs(LeaseVerbs, Engine):
         thread: Thread | None = None,
         on_busy: OnBusy = REJECT,
         lease: Lease | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         if_last_seq: int | None = None,
         once: Once | None = None,
@@ -57,18 +61,21 @@ class RunVerbs(LeaseVerbs, Engine):
             if thread is None:
                 found = lock(self.db, project, run.thread)
                 check_revision(found, if_revision)
-                if found.active_run is not None:
-                    policy, now = on_busy.policy(found.on_busy), run.created_at
-                    made = arrive(self.db, project, found, policy, items, now, run.thread, run)
-                elif if_last_seq is not None and found.last_seq != if_last_seq:
+                policy, now = on_busy.policy(found.on_busy), run.created_at
+                refuse_busy(found, run.thread, policy)
+                if found.active_run is None and if_last_seq not in (None, found.last_seq):
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
+                grant_thread(self.db, project, run.thread, given, now)
+                if found.active_run is not None:
+                    made = arrive(self.db, project, found, policy, items, now, run)
             else:
                 hangs = None
                 if thread.parent is not None:
                     parent = lock(self.db, project, thread.parent)
                     seq = fork_point(self.db, parent, None, thread.parent_seq)
                     hangs = parent.no, seq
-                found = insert_thread(self.db, project, thread, (), hangs)
+                new = granted(self.db, project, thread, given)
+                found = insert_thread(self.db, project, new, (), hangs)
             if found.active_run is None:
                 made = _begin(self.db, found, run, items, lease)
             record(self.db, project, scope, once, made, run.thread)

@@ -6,27 +6,36 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item
 from clew.core.paging import ThreadQuery
 from clew.core.threads import Thread
+from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.sqlite import log
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.failures import reads
+from clew.store.sqlite.grants import grant
 from clew.store.sqlite.locks import Lock, check_revision, lock
 from clew.store.sqlite.pages import read_page
 
 
 class ThreadVerbs(Engine):
     async def create_thread(
-        self, project: str, thread: Thread, items: Sequence[Item] = (), *, once: Once | None = None
+        self,
+        project: str,
+        thread: Thread,
+        items: Sequence[Item] = (),
+        *,
+        given: Grant | None = None,
+        once: Once | None = None,
     ) -> Thread:
         def act() -> Thread:
             replay(self.db, project, PROJECT, once)
-            insert_thread(self.db, project, thread, items)
+            insert_thread(self.db, project, granted(self.db, project, thread, given), items)
             outcome = read_thread(self.db, project, thread.key)
             record(self.db, project, PROJECT, once, outcome, thread.key)
             return outcome
@@ -63,6 +72,7 @@ class ThreadVerbs(Engine):
         metadata: dict[str, str] | None = None,
         tool_resources: dict[str, Any] | None = None,
         on_busy: str | None = None,
+        given: Grant | None = None,
         if_revision: int | None = None,
         once: Once | None = None,
     ) -> Thread:
@@ -70,6 +80,7 @@ class ThreadVerbs(Engine):
             replay(self.db, project, thread, once)
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
+            grant(self.db, project, tool_resources, given, now_ms)
             if metadata is not None:
                 self.db.execute(SQL["delete_metadata"], {"no": found.no})
                 _index_metadata(self.db, project, found.no, metadata)
@@ -109,6 +120,12 @@ class ThreadVerbs(Engine):
             return outcome
 
         return await self.write(act)
+
+
+def granted(db: apsw.Connection, project: str, thread: Thread, given: Grant | None) -> Thread:
+    """A new thread with what is given to its tools."""
+    resources = grant(db, project, thread.tool_resources, given, thread.created_at)
+    return replace(thread, tool_resources=resources)
 
 
 def read_thread(db: apsw.Connection, project: str, thread: str) -> Thread:

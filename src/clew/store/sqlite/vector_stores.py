@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
-import msgspec
+from msgspec.structs import replace
 
 from clew.core.errors import NotFound
 from clew.core.paging import Page
 from clew.core.vector_stores import (
     ACTIVE_STEP_MS,
+    AT_WORK,
     Attributes,
     Chunking,
     Counts,
@@ -42,18 +43,7 @@ class VectorStoreVerbs(ChunkVerbs):
     ) -> VectorStore:
         def act() -> VectorStore:
             replay(self.db, project, PROJECT, once)
-            check_additions(store, files, store.created_at)
-            _check_files(self.db, project, files, store.created_at)
-            row = {
-                "project": project,
-                "key": store.key,
-                "created_at": store.created_at,
-                "last_active_at": store.last_active_at,
-                "expires_days": store.expires_days,
-                "body": _body(store),
-            }
-            self.db.execute(SQL["insert_vector_store"], row)
-            _insert_files(self.db, project, self.db.last_insert_rowid(), files)
+            insert_store(self.db, project, store, files)
             _, made = find_store(self.db, project, store.key)
             record(self.db, project, PROJECT, once, made, store.key)
             return made
@@ -75,7 +65,7 @@ class VectorStoreVerbs(ChunkVerbs):
         def act() -> VectorStore:
             replay(self.db, project, PROJECT, once)
             no, was = find_store(self.db, project, store)
-            now = msgspec.structs.replace(was, **changes)
+            now = replace(was, **changes)
             change = {"no": no, "expires_days": now.expires_days, "body": _body(now)}
             self.db.execute(SQL["update_vector_store"], change)
             record(self.db, project, PROJECT, once, now, store)
@@ -181,7 +171,7 @@ class VectorStoreVerbs(ChunkVerbs):
             was = _read_file(self.db, no, store, file)
             change = {"no": no, "file": file, "attributes": text(attributes)}
             self.db.execute(SQL["update_store_file"], change)
-            now = msgspec.structs.replace(was, attributes=attributes)
+            now = replace(was, attributes=attributes)
             record(self.db, project, PROJECT, once, now, store)
             return now
 
@@ -217,17 +207,53 @@ class VectorStoreVerbs(ChunkVerbs):
         return await self.write(act)
 
 
+def insert_store(
+    db: apsw.Connection, project: str, store: VectorStore, files: Sequence[StoreFile]
+) -> None:
+    """A new store with its first files."""
+    check_additions(store, files, store.created_at)
+    require_files(db, project, [each.file for each in files], store.created_at)
+    row = {
+        "project": project,
+        "key": store.key,
+        "created_at": store.created_at,
+        "last_active_at": store.last_active_at,
+        "expires_days": store.expires_days,
+        "body": _body(store),
+    }
+    db.execute(SQL["insert_vector_store"], row)
+    _insert_files(db, project, db.last_insert_rowid(), files)
+
+
+def add_missing(
+    db: apsw.Connection, project: str, store: str, files: Sequence[StoreFile], now_ms: int
+) -> None:
+    """Add those of the files that the store does not have."""
+    no, _ = find_store(db, project, store)
+    there = {file for file, status in _present(db, no, files) if status in AT_WORK}
+    new = [replace(each, store=store) for each in files if each.file not in there]
+    require_files(db, project, [each.file for each in files], now_ms)
+    _add_files(db, project, store, new, now_ms)
+
+
+def require_files(db: apsw.Connection, project: str, files: Sequence[str], now_ms: int) -> None:
+    """NotFound for the first of these files that is not there."""
+    asked = {"project": project, "files": text(files), "now": now_ms}
+    row = db.execute(SQL["missing_file"], asked).fetchone()
+    if row is not None:
+        raise NotFound("file", row[0])
+
+
 def _add_files(
     db: apsw.Connection, project: str, store: str, files: Sequence[StoreFile], now_ms: int
 ) -> int:
     """Check first, then change: files that failed before make room for themselves."""
     no, found = find_store(db, project, store)
     check_additions(found, files, now_ms)
-    _check_files(db, project, files, now_ms)
-    keys = text([each.file for each in files])
-    present: list[Any] = db.execute(SQL["present_files"], {"no": no, "files": keys}).fetchall()
+    require_files(db, project, [each.file for each in files], now_ms)
+    present = _present(db, no, files)
     for file, status in present:
-        if status in ("in_progress", "completed"):
+        if status in AT_WORK:
             raise already_there(store, file)
     for file, _ in present:
         unlink(db, "remove_store_file", no=no, file=file)
@@ -236,13 +262,10 @@ def _add_files(
     return no
 
 
-def _check_files(
-    db: apsw.Connection, project: str, files: Sequence[StoreFile], now_ms: int
-) -> None:
-    asked = {"project": project, "files": text([each.file for each in files]), "now": now_ms}
-    row = db.execute(SQL["missing_file"], asked).fetchone()
-    if row is not None:
-        raise NotFound("file", row[0])
+def _present(db: apsw.Connection, no: int, files: Sequence[StoreFile]) -> list[Any]:
+    """Those of the files that the store has, each with its status."""
+    keys = text([each.file for each in files])
+    return db.execute(SQL["present_files"], {"no": no, "files": keys}).fetchall()
 
 
 def _insert_files(db: apsw.Connection, project: str, no: int, files: Sequence[StoreFile]) -> None:

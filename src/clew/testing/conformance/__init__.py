@@ -17,6 +17,7 @@ from clew.testing.conformance.completions import Completions
 from clew.testing.conformance.events import Events
 from clew.testing.conformance.files import Files, Uploads
 from clew.testing.conformance.forks import Forks
+from clew.testing.conformance.grants import Grants
 from clew.testing.conformance.items import Crowds, Items, Pages
 from clew.testing.conformance.projects import Projects
 from clew.testing.conformance.retries import Retries
@@ -58,5 +59,6 @@ class StoreConformance(
     Indexing,
     Chunks,
     Vectors,
+    Grants,
 ):
     """All proofs; subclass it and say how the store is opened."""

@@ -88,6 +88,12 @@ INSERT INTO files (project, id, created_at, expires_at, purpose, filename, bytes
 VALUES (%(project)s, %(id)s, %(created_at)s, %(expires_at)s, %(purpose)s, %(filename)s,
         %(bytes)s)
 
+-- name: find_files
+-- Those of these files that the project has.
+SELECT id FROM files
+WHERE project = %(project)s AND id = ANY (%(files)s::text[])
+  AND (expires_at IS NULL OR expires_at > %(now)s)
+
 -- name: get_file
 -- A file of this project that has not expired.
 SELECT id, created_at, filename, purpose, bytes, expires_at FROM files

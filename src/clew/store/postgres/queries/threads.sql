@@ -55,6 +55,16 @@ UPDATE threads SET metadata = coalesce(%(metadata)s::jsonb, metadata),
                    revision = revision + 1, updated_at = %(updated_at)s
 WHERE thread_id = %(thread)s
 
+-- name: get_tool_resources
+-- What a thread's tools may use.
+SELECT tool_resources FROM threads
+WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
+
+-- name: set_tool_resources
+-- The same as part of a change that is accounted for otherwise.
+UPDATE threads SET tool_resources = %(tool_resources)s
+WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
+
 -- name: threads_up
 -- Threads of a project, oldest first, strictly between two places in that order.
 SELECT thread_id, created_at, updated_at, metadata::text, tool_resources, revision, last_seq,

@@ -84,6 +84,12 @@ ORDER BY p.start
 INSERT INTO files (project, key, created_at, expires_at, purpose, filename, bytes)
 VALUES (:project, :key, :created_at, :expires_at, :purpose, :filename, :bytes)
 
+-- name: find_files
+-- Those of these files that the project has.
+SELECT f.key FROM json_each(:files) asked
+JOIN files f ON f.project = :project AND f.key = asked.value
+WHERE f.expires_at IS NULL OR f.expires_at > :now
+
 -- name: get_file
 -- A file of this project that has not expired.
 SELECT key, created_at, filename, purpose, bytes, expires_at FROM files

@@ -41,6 +41,15 @@ UPDATE threads SET metadata = coalesce(:metadata, metadata),
                    revision = revision + 1, updated_at = :updated_at
 WHERE no = :no
 
+-- name: get_tool_resources
+-- What a thread's tools may use.
+SELECT tool_resources FROM threads WHERE key = :thread AND project = :project AND NOT erased
+
+-- name: set_tool_resources
+-- The same as part of a change that is accounted for otherwise.
+UPDATE threads SET tool_resources = :tool_resources
+WHERE key = :thread AND project = :project AND NOT erased
+
 -- name: threads_up
 -- Threads of a project, oldest first, strictly between two places in that order.
 SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revision, t.last_seq,
