@@ -37,7 +37,7 @@ def arrive(
     now_ms: int,
     run: Run | None = None,
 ) -> Run:
-    """A run, or items alone, come while a run is active, and may. Returns the run that they are part of:
+    """A run, or items alone, come while a run is active. Returns the run that they are part of:
     the newcomer, or the active one. The thread is free afterwards if that has ended."""
     assert found.active_run is not None
     active = read_run(db, found, found.active_run)
