@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from clew.core.errors import ClewError
 from clew.core.runs import EXPIRES_AFTER_MS
+from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.executor.vocabularies import encoding_of, load
 from clew.providers.catalog import Catalog
@@ -55,9 +56,12 @@ async def running(
     sweeping = asyncio.create_task(keep_swept(store, now_ms))
     indexer = Indexer(store, now_ms, chunk_tokens)
     indexer.start()
+    deliverer = Deliverer(store, now_ms)
+    deliverer.start()
     try:
-        yield App(store, executor, now_ms, indexer.wake)
+        yield App(store, executor, now_ms, indexer.wake, deliverer)
     finally:
+        await deliverer.close()
         await indexer.close()
         await _end(sweeping)
         await executor.close()

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from clew.core.errors import Busy, ClewError, Replayed
+from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.server.http import (
     BODY_MAX,
@@ -52,8 +53,9 @@ class App:
         executor: Executor,
         now: Callable[[], int],
         wake_indexer: Callable[[], None],
+        deliverer: Deliverer,
     ) -> None:
-        self.server = Server(store, executor, now, ROUTES, wake_indexer)
+        self.server = Server(store, executor, now, ROUTES, wake_indexer, deliverer)
         self._root = tree(ROUTES)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from clew.core.errors import BadRequest, ClewError
 from clew.core.ids import is_id, key_of, random_part
+from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.server.logs import request_id
 from clew.store.once import Once
@@ -78,13 +79,15 @@ class Disconnected(Exception):
 
 class Server(msgspec.Struct):
     """What handlers work with. `now` is the clock, in milliseconds since 1970; `answers` counts
-    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`."""
+    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`; who
+    makes something due to a webhook wakes the `deliverer`."""
 
     store: Store
     executor: Executor
     now: Callable[[], int]
     routes: Sequence[Route]
     wake_indexer: Callable[[], None]
+    deliverer: Deliverer
     answers: Counter[int] = msgspec.field(default_factory=Counter)
 
 

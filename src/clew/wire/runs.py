@@ -188,6 +188,7 @@ def assistant_key(body: Mapping[str, Any]) -> str | None:
 def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
     """The run object; `calls` are the function calls it waits for in `requires_action`."""
     settings = run.settings
+    routed = settings.get("routed_by")
     return {
         "id": f"run_{run.key}",
         "object": "thread.run",
@@ -218,7 +219,7 @@ def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
         "parallel_tool_calls": settings.get("parallel_tool_calls", True),
         "response_format": nest_format(settings.get("text_format")),
         "reasoning_effort": (settings.get("reasoning") or {}).get("effort"),
-    }
+    } | ({} if routed is None else {"clew": {"routed_by": routed}})
 
 
 def last_error(run: Run) -> dict[str, str] | None:

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from clew.core.runs import Run
 from clew.core.threads import Receipt
+from clew.core.webhooks import thread_notice
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction, text
@@ -34,7 +35,7 @@ class ErasureVerbs(Answers):
         async def act(tx: Transaction) -> Receipt:
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
-            return await _erase_thread(tx, project, thread, receipt)
+            return await _erase_thread(tx, project, found, receipt)
 
         return await self.act_once(project, thread, once, act)
 
@@ -52,7 +53,7 @@ class ErasureVerbs(Answers):
             erased = await read_run(tx, project, thread, run)
             chain = (await read_thread(tx, project, thread)).chain
             if chain and not await _holds_more(tx, found, erased):
-                return await _erase_thread(tx, project, thread, receipt)
+                return await _erase_thread(tx, project, found, receipt)
             items = await _erase_items(tx, project, found, erased) if chain else 0
             await _delete_run(tx, project, found, erased)
             await touch(tx, found, receipt.erased_at)
@@ -61,12 +62,15 @@ class ErasureVerbs(Answers):
         return await self.act_once(project, thread, once, act)
 
 
-async def _erase_thread(tx: Transaction, project: str, thread: str, receipt: Receipt) -> Receipt:
+async def _erase_thread(tx: Transaction, project: str, found: Lock, receipt: Receipt) -> Receipt:
+    thread = found.thread
     forks = await tx.run("shown_by", thread=thread)
     await tx.run("delete_calls", thread=thread)
     runs = (await tx.run("delete_runs", thread=thread))[0][0]
     await tx.run("delete_events", thread=thread)  # after the runs, which hold up new ones
     await tx.run("delete_answers", thread=thread, project=project)
+    await tx.run("delete_deliveries", thread=thread)
+    await outbox.tell(tx, found, [thread_notice("deleted", thread)], receipt.erased_at)
     items = await _sweep(tx, thread)
     done = replace(receipt, items=items, runs=runs, kept_by=[fork for (fork,) in forks])
     return await _keep_receipt(tx, project, done)

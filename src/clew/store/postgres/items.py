@@ -10,8 +10,9 @@ from clew.core.errors import BadRequest
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.core.webhooks import message_notice
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.appends import Append, Appender
 from clew.store.postgres.compactions import erase_compactions
@@ -119,6 +120,7 @@ class ItemVerbs(Answers):
                 raise BadRequest("Only a message has metadata.", "message_id")
             new = with_metadata(old, metadata)
             await log.change(tx, found, old, new)
+            await outbox.tell(tx, found, [message_notice("updated", thread, new)], now_ms)
             await touch(tx, found, now_ms)
             return new
 
@@ -139,6 +141,7 @@ class ItemVerbs(Answers):
             check_revision(found, if_revision)
             old = await log.find_shown(tx, project, thread, item)
             await log.change(tx, found, old, None)
+            await outbox.tell_deleted(tx, found, old, now_ms)
             await forget(tx, thread, old.run)
             await erase_compactions(tx, project, found, old.seq)
             await tx.run("erase_answers", thread=thread, project=project, item=item)

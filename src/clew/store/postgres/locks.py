@@ -9,14 +9,19 @@ from clew.store.postgres.engine import Transaction
 
 
 class Lock(msgspec.Struct):
-    """A thread's row, locked until the end of the transaction."""
+    """A thread's row, locked until the end of the transaction.
 
+    `is_told`: some webhook of the project wants to be told what happens.
+    """
+
+    project: str
     thread: str
     revision: int
     last_seq: int
     active_run: str | None = None
     parent: str | None = None
     parent_seq: int = 0
+    is_told: bool = False
 
 
 async def lock(tx: Transaction, project: str, thread: str) -> Lock:
@@ -24,14 +29,14 @@ async def lock(tx: Transaction, project: str, thread: str) -> Lock:
     row = await tx.row("lock_thread", thread=thread, project=project)
     if row is None:
         raise NotFound("thread", thread)
-    return Lock(thread, *row)
+    return Lock(project, thread, *row)
 
 
 async def lock_lineage(tx: Transaction, project: str, thread: str) -> Lock:
     """Lock the thread and its ancestors, or NotFound."""
     for *row, key, erased in await tx.run("lock_lineage", thread=thread, project=project):
         if key == thread and not erased:
-            return Lock(thread, *row)
+            return Lock(project, thread, *row)
     raise NotFound("thread", thread)
 
 

@@ -12,7 +12,7 @@ from clew.core.paging import Page, walk
 from clew.core.runs import Call, Run
 from clew.core.threads import Thread
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.locks import Lock, check, lock
@@ -98,6 +98,7 @@ class RunVerbs(Answers):
             moved = msgspec.structs.replace(run, metadata=stands.metadata, last_seq=last_seq)
             change = {"thread": run.thread, "id": run.key, "status": run.status}
             await tx.run("move_run", **change, body=text(moved))
+            await outbox.tell_run(tx, found, moved, now_ms)
             if call is not None:
                 row = {"thread": run.thread, "id": call.key, "run": call.run}
                 await tx.run("insert_call", **row, body=text(call))
@@ -109,9 +110,9 @@ class RunVerbs(Answers):
 async def _made(tx: Transaction, project: str, thread: Thread) -> Lock:
     """Where a thread that comes with its run ends and hangs: nowhere, or in its parent."""
     if thread.parent is None:
-        return Lock(thread.key, 1, 0)
+        return Lock(project, thread.key, 1, 0)
     seq = fork_point(await lock(tx, project, thread.parent), thread.parent_seq)
-    return Lock(thread.key, 1, seq, None, thread.parent, seq)
+    return Lock(project, thread.key, 1, seq, None, thread.parent, seq)
 
 
 async def _insert_run(tx: Transaction, found: Lock, run: Run, items: Sequence[Item]) -> Run:
@@ -130,6 +131,7 @@ async def _insert_run(tx: Transaction, found: Lock, run: Run, items: Sequence[It
         metadata=text(run.metadata),
         body=text(made),
     )
+    await outbox.tell_run(tx, found, made, run.created_at, is_new=True)
     return made
 
 

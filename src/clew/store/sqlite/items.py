@@ -10,8 +10,9 @@ from clew.core.errors import BadRequest, NotFound
 from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
+from clew.core.webhooks import message_notice
 from clew.store.once import Once
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine
@@ -110,6 +111,7 @@ class ItemVerbs(Engine):
                 raise BadRequest("Only a message has metadata.", "message_id")
             new = with_metadata(old, metadata)
             log.change(self.db, found, row, new)
+            outbox.tell(self.db, found, [message_notice("updated", thread, new)], now_ms)
             touch(self.db, found, now_ms)
             record(self.db, project, thread, once, new)
             return new
@@ -132,6 +134,7 @@ class ItemVerbs(Engine):
             check_revision(found, if_revision)
             row = _shown(self.db, found, item)
             log.change(self.db, found, row, None)
+            outbox.tell_deleted(self.db, found, log.to_item(row), now_ms)
             forget(self.db, found, row[4])
             erase_compactions(self.db, project, thread, found, row[5])
             shown = {"thread": thread, "project": project, "item": item}

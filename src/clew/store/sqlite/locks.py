@@ -10,7 +10,10 @@ from clew.store.sqlite.engine import SQL
 
 
 class Lock(msgspec.Struct):
-    """`no` is the engine's own number for the thread; `parent` is such a number too."""
+    """`no` is the engine's own number for the thread; `parent` is such a number too.
+
+    `is_told`: some webhook of the project wants to be told what happens.
+    """
 
     no: int
     revision: int
@@ -18,6 +21,9 @@ class Lock(msgspec.Struct):
     active_run: str | None
     parent: int | None
     parent_seq: int
+    is_told: bool
+    project: str
+    thread: str
 
 
 def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
@@ -25,7 +31,9 @@ def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
     row = db.execute(SQL["lock_thread"], (thread, project)).fetchone()
     if row is None:
         raise NotFound("thread", thread)
-    return Lock(*row)
+    no, revision, last_seq, active_run, parent, parent_seq, told = row
+    ends = revision, last_seq, active_run, parent, parent_seq
+    return Lock(no, *ends, bool(told), project, thread)
 
 
 def check_revision(found: Lock, if_revision: int | None) -> None:

@@ -13,7 +13,7 @@ from clew.core.paging import Page
 from clew.core.runs import Call, Run
 from clew.core.threads import Thread
 from clew.store.once import Once
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.failures import reads
@@ -112,6 +112,7 @@ class RunVerbs(Engine):
             )
             change = {"no": found.no, "run": run.key, "status": run.status, "body": text(moved)}
             self.db.execute(SQL["move_run"], change)
+            outbox.tell_run(self.db, found, moved, now_ms)
             if call is not None:
                 row = {"no": found.no, "key": call.key, "run": call.run, "body": text(call)}
                 self.db.execute(SQL["insert_call"], row)
@@ -137,6 +138,7 @@ def _insert_run(db: apsw.Connection, found: Lock, run: Run, items: Sequence[Item
         "body": text(made),
     }
     db.execute(SQL["insert_run"], row)
+    outbox.tell_run(db, found, made, run.created_at, is_new=True)
     return made
 
 

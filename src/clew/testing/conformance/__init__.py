@@ -20,9 +20,11 @@ from clew.testing.conformance.forks import Forks
 from clew.testing.conformance.items import Crowds, Items, Pages
 from clew.testing.conformance.projects import Projects
 from clew.testing.conformance.retries import Retries
+from clew.testing.conformance.routing import RoutingRules
 from clew.testing.conformance.runs import Moves, RunErasure, Runs
 from clew.testing.conformance.threads import Erasure, ThreadLists, Threads
 from clew.testing.conformance.vector_stores import StoreFiles, VectorStores
+from clew.testing.conformance.webhooks import Deliveries, Outbox, Webhooks
 
 __all__ = ["StoreConformance", "ThreadConformance"]
 
@@ -56,5 +58,9 @@ class StoreConformance(
     StoreFiles,
     Indexing,
     Chunks,
+    Webhooks,
+    Outbox,
+    Deliveries,
+    RoutingRules,
 ):
     """All proofs; subclass it and say how the store is opened."""
