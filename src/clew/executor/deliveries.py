@@ -34,7 +34,7 @@ LEASE_MS = 5_000
 """How long a webhook is left alone after whoever tells it was last heard of."""
 
 BEATS_PER_LEASE = 4
-POLL_S = 0.5
+POLL_S = 0.25
 """How often somebody looks for what is due."""
 
 SWEEP_S = 60.0

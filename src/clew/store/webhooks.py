@@ -1,8 +1,9 @@
 """Webhooks, and the outbox of what they are to be told.
 
 Every verb that changes a thread puts what happened into the outbox, in its own transaction: for
-each webhook of the project that wants the event, one delivery. Erasing a thread takes its
-deliveries along, and leaves `thread.deleted`.
+each webhook of the project that wants the event, one delivery. It holds ids, and nothing that
+people wrote: what happened in a thread that is erased since is told all the same. Only what was
+given up of it goes with it.
 """
 
 from __future__ import annotations

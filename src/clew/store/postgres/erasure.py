@@ -69,7 +69,7 @@ async def _erase_thread(tx: Transaction, project: str, found: Lock, receipt: Rec
     runs = (await tx.run("delete_runs", thread=thread))[0][0]
     await tx.run("delete_events", thread=thread)  # after the runs, which hold up new ones
     await tx.run("delete_answers", thread=thread, project=project)
-    await tx.run("delete_deliveries", thread=thread)
+    await tx.run("delete_dead_letters", thread=thread)
     await outbox.tell(tx, found, [thread_notice("deleted", thread)], receipt.erased_at)
     items = await _sweep(tx, thread)
     done = replace(receipt, items=items, runs=runs, kept_by=[fork for (fork,) in forks])

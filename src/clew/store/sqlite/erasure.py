@@ -96,7 +96,7 @@ class ErasureVerbs(Engine):
         self.db.execute(SQL["delete_runs"], {"no": found.no})
         runs = self.db.changes()
         self.db.execute(SQL["delete_answers"], {"thread": thread, "project": project})
-        self.db.execute(SQL["delete_deliveries"], {"thread": thread})
+        self.db.execute(SQL["delete_dead_letters"], {"thread": thread})
         outbox.tell(self.db, found, [thread_notice("deleted", thread)], receipt.erased_at)
         row = {"no": found.no, "shared": _shared(self.db, found.no)}
         self.db.execute(SQL["erase_thread_row"], row)

@@ -6,9 +6,9 @@ FROM json_to_recordset(%(notices)s::json) AS n (place bigint, event text, type t
 JOIN webhook_wants w ON w.project = %(project)s AND w.type = n.type
 ORDER BY n.place
 
--- name: delete_deliveries
--- Nothing that happened in a thread is told any more.
-DELETE FROM deliveries WHERE thread_id = %(thread)s
+-- name: delete_dead_letters
+-- What was given up of a thread cannot be sent again.
+DELETE FROM deliveries WHERE thread_id = %(thread)s AND dead_at IS NOT NULL
 
 -- name: insert_webhook
 -- A new webhook.

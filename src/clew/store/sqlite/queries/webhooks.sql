@@ -4,9 +4,9 @@ INSERT INTO deliveries (thread, webhook, event, type, created_at, data, due_at)
 SELECT :thread, w.webhook, :event, :type, :now, :data, :now
 FROM webhook_wants w WHERE w.project = :project AND w.type = :type
 
--- name: delete_deliveries
--- Nothing that happened in a thread is told any more.
-DELETE FROM deliveries WHERE thread = :thread
+-- name: delete_dead_letters
+-- What was given up of a thread cannot be sent again.
+DELETE FROM deliveries WHERE thread = :thread AND dead_at IS NOT NULL
 
 -- name: insert_webhook
 -- A new webhook.
