@@ -205,4 +205,5 @@ async def _keep(step: Callable[[], Awaitable[bool]], woken: asyncio.Event, poll_
             more = False
         if not more:
             with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), poll_s)
+                async with asyncio.timeout(poll_s):
+                    await woken.wait()

@@ -10,7 +10,7 @@ from clew.core.ids import key_of
 from clew.core.routing import Routing, trials
 from clew.server.http import Answer, Request, Route, Server, encode
 from clew.wire import routing
-from clew.wire.refusals import wrong_value
+from clew.wire.refusals import shown, wrong_value
 
 AUTO = "auto"
 """What a run says instead of an assistant's id."""
@@ -38,7 +38,7 @@ async def dry_run(server: Server, request: Request) -> Answer:
     body = request.body()
     metadata = body.get("metadata") or {}
     if body.get("thread_id") is not None:
-        if "metadata" in body:
+        if body.get("metadata") is not None:
             problem = "a thread has its own metadata; give one or the other."
             raise wrong_value(("metadata",), problem)
         metadata = (await server.store.get_thread(request.project, _key(body))).metadata
@@ -82,7 +82,8 @@ def _key(body: dict[str, str]) -> str:
     id = body["thread_id"]
     key = key_of("thread", id)
     if key is None:
-        raise NotFound("thread", id)
+        problem = f"'{shown(id)}'. Expected an ID that begins with 'thread'."
+        raise wrong_value(("thread_id",), problem)
     return key
 
 

@@ -41,7 +41,9 @@ def _decode_rule(given: dict[str, Any], place: int, rules: Sequence[Any]) -> Rul
     at = ("rules", place)
     key = key_of("assistant", given["assistant_id"])
     if key is None:
-        problem = f"'{given['assistant_id']}'. Expected an ID that begins with 'asst'."
+        problem = (
+            f"'{refusals.shown(given['assistant_id'])}'. Expected an ID that begins with 'asst'."
+        )
         raise refusals.wrong_value((*at, "assistant_id"), problem)
     when = given.get("when") or {}
     if not when and place < len(rules) - 1:
