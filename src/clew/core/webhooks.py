@@ -89,7 +89,7 @@ class Delivery(msgspec.Struct):
     """One event for one webhook, until it has been told or was given up (`dead_at`).
 
     `event` is the key of the event, the same for every webhook and attempt. `thread` is the key of
-    the thread it happened in.
+    the thread it happened in, `place` the engine's number for it.
     """
 
     event: str
@@ -101,6 +101,7 @@ class Delivery(msgspec.Struct):
     due_at: int = 0
     dead_at: int | None = None
     error: str | None = None
+    place: int = 0
 
 
 class Batch(msgspec.Struct):

@@ -144,14 +144,13 @@ class WebhookVerbs(Engine):
     ) -> None:
         gone = {
             "webhook": webhook.key,
-            "told": text([[each.thread, each.event] for each in told]),
+            "told": text([each.place for each in told]),
         }
 
         def act() -> None:
             self.db.execute(SQL["delete_told"], gone)
             for each in failed:
-                row = msgspec.structs.asdict(each) | {"webhook": webhook.key, "data": None}
-                self.db.execute(SQL["update_failed"], row)
+                self.db.execute(SQL["update_failed"], msgspec.structs.asdict(each))
             stands = _find(self.db, batch.project, webhook.key)
             if stands is not None and (new := judged_as(stands, webhook)) != stands:
                 _update(self.db, batch.project, new)

@@ -64,7 +64,8 @@ DELETE FROM webhook_wants WHERE project = %(project)s AND webhook = %(webhook)s
 
 -- name: dead_letters_up
 -- Deliveries of a webhook that were given up, oldest first, between two places in that order.
-SELECT event, thread_id, type, created_at, data, attempts, due_at, dead_at, error FROM deliveries
+SELECT event, thread_id, type, created_at, data, attempts, due_at, dead_at, error, no
+FROM deliveries
 WHERE webhook = %(webhook)s AND dead_at IS NOT NULL
   AND (created_at, event) > (%(low_at)s, %(low_key)s)
   AND (created_at, event) < (%(high_at)s, %(high_key)s)
@@ -72,7 +73,8 @@ ORDER BY created_at, event LIMIT %(limit)s
 
 -- name: dead_letters_down
 -- The same, newest first.
-SELECT event, thread_id, type, created_at, data, attempts, due_at, dead_at, error FROM deliveries
+SELECT event, thread_id, type, created_at, data, attempts, due_at, dead_at, error, no
+FROM deliveries
 WHERE webhook = %(webhook)s AND dead_at IS NOT NULL
   AND (created_at, event) > (%(low_at)s, %(low_key)s)
   AND (created_at, event) < (%(high_at)s, %(high_key)s)
@@ -107,7 +109,8 @@ UPDATE webhooks SET lease = %(lease)s, leased_until = %(until)s WHERE project = 
 
 -- name: due_deliveries
 -- What is due to a webhook, in the order in which it became so.
-SELECT event, thread_id, type, created_at, data, attempts, due_at, dead_at, error FROM deliveries
+SELECT event, thread_id, type, created_at, data, attempts, due_at, dead_at, error, no
+FROM deliveries
 WHERE webhook = %(webhook)s AND dead_at IS NULL AND due_at <= %(now)s
 ORDER BY due_at, no LIMIT %(limit)s
 

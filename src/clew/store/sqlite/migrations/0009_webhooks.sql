@@ -36,8 +36,8 @@ CREATE TABLE deliveries (
     dead_at INTEGER,
     error TEXT
 ) STRICT;
-CREATE UNIQUE INDEX deliveries_thread ON deliveries (thread, webhook, event);
 CREATE INDEX deliveries_due ON deliveries (webhook, due_at, no) WHERE dead_at IS NULL;
+CREATE INDEX deliveries_of_thread ON deliveries (thread) WHERE dead_at IS NOT NULL;
 CREATE INDEX deliveries_dead ON deliveries (webhook, created_at, event) WHERE dead_at IS NOT NULL;
 CREATE INDEX deliveries_died ON deliveries (dead_at) WHERE dead_at IS NOT NULL;
 

@@ -56,14 +56,16 @@ DELETE FROM webhook_wants WHERE project = :project AND webhook = :webhook
 
 -- name: dead_letters_up
 -- Deliveries of a webhook that were given up, oldest first, between two places in that order.
-SELECT event, thread, type, created_at, data, attempts, due_at, dead_at, error FROM deliveries
+SELECT event, thread, type, created_at, data, attempts, due_at, dead_at, error, no
+FROM deliveries
 WHERE webhook = :webhook AND dead_at IS NOT NULL AND (created_at, event) > (:low_at, :low_key)
   AND (created_at, event) < (:high_at, :high_key)
 ORDER BY created_at, event LIMIT :limit
 
 -- name: dead_letters_down
 -- The same, newest first.
-SELECT event, thread, type, created_at, data, attempts, due_at, dead_at, error FROM deliveries
+SELECT event, thread, type, created_at, data, attempts, due_at, dead_at, error, no
+FROM deliveries
 WHERE webhook = :webhook AND dead_at IS NOT NULL AND (created_at, event) > (:low_at, :low_key)
   AND (created_at, event) < (:high_at, :high_key)
 ORDER BY created_at DESC, event DESC LIMIT :limit
@@ -92,7 +94,8 @@ UPDATE webhooks SET lease = :lease, leased_until = :until WHERE key = :webhook A
 
 -- name: due_deliveries
 -- What is due to a webhook, in the order in which it became so.
-SELECT event, thread, type, created_at, data, attempts, due_at, dead_at, error FROM deliveries
+SELECT event, thread, type, created_at, data, attempts, due_at, dead_at, error, no
+FROM deliveries
 WHERE webhook = :webhook AND dead_at IS NULL AND due_at <= :now
 ORDER BY due_at, no LIMIT :limit
 
@@ -102,14 +105,13 @@ UPDATE webhooks SET leased_until = :until
 WHERE key = :webhook AND project = :project AND lease = :lease RETURNING key
 
 -- name: delete_told
--- Deliveries that were told: pairs of thread and event.
-DELETE FROM deliveries WHERE (thread, webhook, event) IN
-    (SELECT value ->> 0, :webhook, value ->> 1 FROM json_each(:told))
+-- Deliveries that were told, by their places.
+DELETE FROM deliveries WHERE no IN (SELECT value FROM json_each(:told)) AND webhook = :webhook
 
 -- name: update_failed
 -- How a delivery stands after an attempt.
 UPDATE deliveries SET attempts = :attempts, due_at = :due_at, dead_at = :dead_at, error = :error
-WHERE thread = :thread AND webhook = :webhook AND event = :event
+WHERE no = :place AND event = :event
 
 -- name: find_deleted_webhook
 -- A webhook that was deleted and is to be swept.
