@@ -273,7 +273,7 @@ ONE_ENGINE = {
     "postgres": {
         "append_items", "find_items_up", "find_items_down", "lock_assistant", "lock_lineage",
         "find_completion_answer", "lock_upload", "lock_vector_store", "flush_words", "find_taken",
-        "change_items", "create_vectors",
+        "change_items", "create_vectors", "lock_webhook", "lock_routing",
     },
 }  # fmt: skip
 """What the other engine has no counterpart for: SQLite indexes metadata and words in

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from clew.core.errors import ClewError
 from clew.core.runs import EXPIRES_AFTER_MS
+from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.executor.vocabularies import encoding_of, load
 from clew.providers.catalog import Catalog
@@ -64,9 +65,12 @@ async def running(
     indexer = Indexer(store, now_ms, chunk_tokens, embeds)
     searcher = Searcher(store, embeds)
     indexer.start()
+    deliverer = Deliverer(store, now_ms)
+    deliverer.start()
     try:
-        yield App(store, executor, now_ms, indexer.wake, searcher.search)
+        yield App(store, executor, now_ms, indexer.wake, searcher.search, deliverer)
     finally:
+        await deliverer.close()
         await indexer.close()
         await _end(sweeping)
         await executor.close()

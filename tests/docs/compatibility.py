@@ -33,6 +33,7 @@ GROUPS = {
     "Uploads": r"/uploads",
     "Vector stores": r"/vector_stores",
     "ChatKit": r"/chatkit",
+    "Webhooks": r"/webhook_(endpoints|event_types)",
 }
 """What Clew serves of OpenAI's surface, by the beginning of the path."""
 

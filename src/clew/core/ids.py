@@ -31,6 +31,8 @@ PREFIXES = {
     "vector_store": ("vs_",),
     "file_batch": ("vsfb_",),
     "completion": ("chatcmpl-",),
+    "webhook": ("whep_",),
+    "dead_letter": ("evt_",),
     "request": ("req_",),
 }
 """Noun -> its prefixes; the first is the one Clew writes where no wire face decides."""

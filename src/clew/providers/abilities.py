@@ -22,7 +22,7 @@ OURS = frozenset(
     """temperature top_p tool_choice parallel_tool_calls max_output_tokens text_format reasoning
     truncation include background stream stream_options max_tool_calls context_management store
     conversation previous_response_id limits max_prompt_tokens truncation_strategy instructions
-    tools model input""".split()
+    tools model input routed_by""".split()
 )
 """Settings that Clew itself sees to, and those looked at below."""
 

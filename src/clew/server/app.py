@@ -11,6 +11,7 @@ from typing import Any
 
 from clew.core.errors import Busy, ClewError, Replayed
 from clew.core.vector_stores import Found
+from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.server.http import (
     BODY_MAX,
@@ -54,8 +55,9 @@ class App:
         now: Callable[[], int],
         wake_indexer: Callable[[], None],
         search: Callable[..., Awaitable[list[Found]]],
+        deliverer: Deliverer,
     ) -> None:
-        self.server = Server(store, executor, now, ROUTES, wake_indexer, search)
+        self.server = Server(store, executor, now, ROUTES, wake_indexer, search, deliverer)
         self._root = tree(ROUTES)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:

@@ -16,6 +16,7 @@ from clew.core.busy import OnBusy
 from clew.core.errors import BadRequest, ClewError
 from clew.core.ids import is_id, key_of, random_part
 from clew.core.vector_stores import Found
+from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.server.logs import request_id
 from clew.store.once import Once
@@ -80,9 +81,10 @@ class Disconnected(Exception):
 
 class Server(msgspec.Struct):
     """What handlers work with. `now` is the clock, in milliseconds since 1970; `answers` counts
-    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`; `search`
-    finds chunks (`clew.tools.searching`). `on_busy` is what happens on a busy thread where neither
-    request nor thread says so."""
+    what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`, who
+    makes something due to a webhook wakes the `deliverer`; `search` finds chunks
+    (`clew.tools.searching`). `on_busy` is what happens on a busy thread where neither request nor
+    thread says so."""
 
     store: Store
     executor: Executor
@@ -90,6 +92,7 @@ class Server(msgspec.Struct):
     routes: Sequence[Route]
     wake_indexer: Callable[[], None]
     search: Callable[..., Awaitable[list[Found]]]
+    deliverer: Deliverer
     on_busy: str = "reject"
     answers: Counter[int] = msgspec.field(default_factory=Counter)
 

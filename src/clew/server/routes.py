@@ -15,12 +15,14 @@ from clew.server import (
     messages,
     metrics,
     responses,
+    routing,
     runs,
     store_files,
     system,
     threads,
     uploads,
     vector_stores,
+    webhooks,
 )
 from clew.server.http import Route
 
@@ -39,6 +41,8 @@ ROUTES: list[Route] = [
     *vector_stores.ROUTES,
     *store_files.ROUTES,
     *file_batches.ROUTES,
+    *webhooks.ROUTES,
+    *routing.ROUTES,
     *system.ROUTES,
     *metrics.ROUTES,
 ]

@@ -16,6 +16,7 @@ from clew.core.paging import LIMIT_MAX, Page
 from clew.core.runs import Run, move
 from clew.core.threads import Thread
 from clew.executor.live import Live
+from clew.server import routing
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
 from clew.server.tool_resources import index_given
 from clew.store.runs import Moved
@@ -40,8 +41,8 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
     now, thread = server.now(), request.key("thread")
     include = request.query().get("include", ())
     body = request.body()
-    assistant = await _assistant(server, request, body)
-    run = _decode(server, body, assistant, thread, now)
+    assistant, routed = await _assistant(server, request, body, thread)
+    run = _decode(server, body, assistant, thread, now, routed)
     added = body.get("additional_messages") or ()
     items, given = messages.items_of(added, now), decode_attachments(added, now)
     once = request.once(now, _encode)
@@ -68,12 +69,12 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
 async def create_thread_and_run(server: Server, request: Request) -> Answer | Stream:
     now = server.now()
     body = request.body()
-    assistant = await _assistant(server, request, body)
+    assistant, routed = await _assistant(server, request, body)
     thread, items = threads.decode_thread(body.get("thread") or {}, now, ("thread",))
     if body.get("tool_resources"):
         thread.tool_resources = (thread.tool_resources or {}) | body["tool_resources"]
     given = threads.grant_to(thread, body.get("thread") or {})
-    run = _decode(server, body, assistant, thread.key, now)
+    run = _decode(server, body, assistant, thread.key, now, routed)
     once = request.once(now, _encode)
     try:
         args, lease = (request.project, run, items), server.executor.lease
@@ -89,11 +90,18 @@ async def create_thread_and_run(server: Server, request: Request) -> Answer | St
 
 
 def _decode(
-    server: Server, body: dict[str, Any], assistant: Assistant, thread: str, now: int
+    server: Server,
+    body: dict[str, Any],
+    assistant: Assistant,
+    thread: str,
+    now: int,
+    routed: dict[str, object] | None = None,
 ) -> Run:
     """The run a request asks for. What its model cannot do is refused before anything is stored."""
     key, patience_ms = new_run_key(thread, now), server.executor.run_expires_ms
     run = runs.decode_run(body, assistant, thread, key, now, patience_ms)
+    if routed is not None:
+        run.settings["routed_by"] = routed
     server.executor.check(run)
     return run
 
@@ -284,11 +292,20 @@ async def _first_run(server: Server, request: Request, replayed: Replayed) -> Ru
     return await server.store.get_run(request.project, thread, key)
 
 
-async def _assistant(server: Server, request: Request, body: dict[str, Any]) -> Assistant:
+async def _assistant(
+    server: Server, request: Request, body: dict[str, Any], thread: str | None = None
+) -> tuple[Assistant, dict[str, object] | None]:
+    """The assistant, and which rule chose it, if any; without `thread` the body has a new one."""
+    if body["assistant_id"] == routing.AUTO:
+        if thread is None:
+            metadata = (body.get("thread") or {}).get("metadata") or {}
+        else:
+            metadata = (await server.store.get_thread(request.project, thread)).metadata
+        return await routing.choose(server, request.project, metadata)
     key = runs.assistant_key(body)
     if key is None:
         raise NotFound("assistant", body["assistant_id"])
-    return await server.store.get_assistant(request.project, key)
+    return await server.store.get_assistant(request.project, key), None
 
 
 async def _shown(server: Server, request: Request, run: Run) -> dict[str, Any]:

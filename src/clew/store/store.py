@@ -33,8 +33,10 @@ from clew.store.completions import CompletionVerbs
 from clew.store.events import EventVerbs
 from clew.store.files import FileVerbs
 from clew.store.once import Once
+from clew.store.routing import RoutingVerbs
 from clew.store.runs import RunVerbs
 from clew.store.vector_stores import VectorStoreVerbs
+from clew.store.webhooks import WebhookVerbs
 
 
 class ThreadStore(Protocol):
@@ -246,6 +248,14 @@ class ThreadStore(Protocol):
 
 
 class Store(
-    ThreadStore, RunVerbs, FileVerbs, VectorStoreVerbs, CompletionVerbs, EventVerbs, Protocol
+    ThreadStore,
+    RunVerbs,
+    FileVerbs,
+    VectorStoreVerbs,
+    CompletionVerbs,
+    EventVerbs,
+    WebhookVerbs,
+    RoutingVerbs,
+    Protocol,
 ):
     """All that Clew keeps; each noun's verbs are in its own file."""

@@ -29,6 +29,8 @@ _OWN_WORDS = {
     "file": "No such File object: {}",
     "vector_store": "No vector store found with id '{}'.",
     "file_batch": "No file batch found with id '{}'.",
+    "webhook": "No webhook endpoint found with id '{}'.",
+    "dead_letter": "No dead letter found with id '{}'.",
 }
 """Nouns that are told in the same words on every face."""
 

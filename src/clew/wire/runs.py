@@ -193,6 +193,7 @@ def assistant_key(body: Mapping[str, Any]) -> str | None:
 def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
     """The run object; `calls` are the function calls it waits for in `requires_action`."""
     settings = run.settings
+    routed = settings.get("routed_by")
     return {
         "id": f"run_{run.key}",
         "object": "thread.run",
@@ -223,14 +224,15 @@ def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
         "parallel_tool_calls": settings.get("parallel_tool_calls", True),
         "response_format": nest_format(settings.get("text_format")),
         "reasoning_effort": (settings.get("reasoning") or {}).get("effort"),
-        **_standing(run),
+        **_standing(run, routed),
     }
 
 
-def _standing(run: Run) -> dict[str, Any]:
+def _standing(run: Run, routed: Any) -> dict[str, Any]:
     """How the run stands: what Clew says of it beyond OpenAI's fields."""
     standing = {"attempts": run.attempts}
-    return {"clew": standing | ({"place": run.place} if run.place is not None else {})}
+    place = {} if run.place is None else {"place": run.place}
+    return {"clew": standing | place | ({} if routed is None else {"routed_by": routed})}
 
 
 def last_error(run: Run) -> dict[str, str] | None:

@@ -6,10 +6,12 @@ from clew.store.postgres.erasure import ErasureVerbs
 from clew.store.postgres.events import EventVerbs
 from clew.store.postgres.files import FileVerbs
 from clew.store.postgres.items import ItemVerbs
+from clew.store.postgres.routing import RoutingVerbs
 from clew.store.postgres.runs import RunVerbs
 from clew.store.postgres.threads import ThreadVerbs
 from clew.store.postgres.uploads import UploadVerbs
 from clew.store.postgres.vector_stores import VectorStoreVerbs
+from clew.store.postgres.webhooks import WebhookVerbs
 
 __all__ = ["PostgresStore"]
 
@@ -25,5 +27,7 @@ class PostgresStore(
     VectorStoreVerbs,
     CompletionVerbs,
     EventVerbs,
+    WebhookVerbs,
+    RoutingVerbs,
 ):
     """A `Store` in the PostgreSQL database and schema that a connection string leads to."""

@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
+from clew.core.ids import ROLES
 from clew.store import queries
 from clew.store.postgres.failures import RETRIED, is_lost, told
 from clew.store.postgres.schema import migrate
@@ -50,8 +51,14 @@ _SETTINGS = {
 
 def _statements() -> dict[str, bytes]:
     named = queries.load(Path(__file__).parent / "queries")
-    line = named["lineage"]
-    return {name: text.replace("$lineage", line).encode() for name, text in named.items()}
+    words = {"$lineage": named["lineage"], "$message_kinds": ", ".join(map(repr, sorted(ROLES)))}
+    return {name: _filled(text, words).encode() for name, text in named.items()}
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, meant in words.items():
+        text = text.replace(word, meant)
+    return text
 
 
 SQL = _statements()

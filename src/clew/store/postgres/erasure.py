@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from clew.core.runs import Run
 from clew.core.threads import Receipt
+from clew.core.webhooks import thread_notice
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Transaction, text
@@ -73,6 +74,8 @@ async def _erase_thread(tx: Transaction, project: str, found: Lock, receipt: Rec
     runs = (await tx.run("delete_runs", thread=thread))[0][0]
     await tx.run("delete_events", thread=thread)  # after the runs, which hold up new ones
     await tx.run("delete_answers", thread=thread, project=project)
+    await tx.run("delete_dead_letters", thread=thread)
+    await outbox.tell(tx, found, [thread_notice("deleted", thread)], receipt.erased_at)
     items = await _sweep(tx, thread)
     done = replace(receipt, items=items, runs=runs, kept_by=[fork for (fork,) in forks])
     return await _keep_receipt(tx, project, done)

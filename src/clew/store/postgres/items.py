@@ -12,8 +12,9 @@ from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
 from clew.core.tool_resources import Grant
+from clew.core.webhooks import message_notice
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import Answers
 from clew.store.postgres.appends import Append, Appender
 from clew.store.postgres.compactions import erase_compactions
@@ -139,6 +140,7 @@ class ItemVerbs(Answers):
             else:
                 body = new.body.decode()
                 await tx.run("update_waiting", thread=thread, id=item, body=body)
+            await outbox.tell(tx, found, [message_notice("updated", thread, new)], now_ms)
             await touch(tx, found, now_ms)
             return new
 
@@ -164,6 +166,7 @@ class ItemVerbs(Answers):
                 await erase_compactions(tx, project, found, old.seq)
             else:
                 await tx.run("erase_waiting", thread=thread, id=item)
+            await outbox.tell_deleted(tx, found, old, now_ms)
             await tx.run("erase_answers", thread=thread, project=project, item=item)
             await touch(tx, found, now_ms)
             return await read_thread(tx, project, thread)

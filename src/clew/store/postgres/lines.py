@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from clew.core.errors import Busy, ClewError
 from clew.core.items import Item
 from clew.core.runs import Lease, Run, move, promoted
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.compactions import erase_compactions
 from clew.store.postgres.engine import Row, Transaction
 from clew.store.postgres.events import forget
@@ -48,13 +48,15 @@ async def arrive(
         await _cut_off(tx, project, found, active, now_ms, withdrawn=policy == "rollback")
         return run or active
     if interrupts:
-        await _cancel(tx, active, now_ms, withdrawn=policy == "rollback")
+        await _cancel(tx, found, active, now_ms, withdrawn=policy == "rollback")
     key = None if run is None or steers else run.key
     await _join(tx, found, items, key, first=interrupts, steers=steers)
     await touch(tx, found, now_ms)
     if run is None or steers:
         return active
-    await insert_run(tx, replace(run, place=1), None)
+    waiting = replace(run, place=1)
+    await insert_run(tx, waiting, None)
+    await outbox.tell_run(tx, found, waiting, now_ms, is_new=True)
     return await read_run(tx, project, found.thread, run.key)
 
 
@@ -137,12 +139,16 @@ async def _cut_off(
     if ended.withdrawn:
         await withdraw(tx, project, found, ended)
     await put_run(tx, ended)
+    await outbox.tell_run(tx, found, ended, now_ms)
 
 
-async def _cancel(tx: Transaction, active: Run, now_ms: int, *, withdrawn: bool) -> None:
-    if active.status != "cancelling":
-        active = move(active, "cancelling", now_ms)
-    await put_run(tx, replace(active, withdrawn=active.withdrawn or withdrawn))
+async def _cancel(
+    tx: Transaction, found: Lock, active: Run, now_ms: int, *, withdrawn: bool
+) -> None:
+    cancelling = active if active.status == "cancelling" else move(active, "cancelling", now_ms)
+    await put_run(tx, replace(cancelling, withdrawn=active.withdrawn or withdrawn))
+    if cancelling is not active:
+        await outbox.tell_run(tx, found, cancelling, now_ms)
 
 
 async def _join(

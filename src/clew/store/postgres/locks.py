@@ -11,9 +11,11 @@ from clew.store.postgres.engine import Transaction
 class Lock(msgspec.Struct):
     """A thread's row, locked until the end of the transaction.
 
-    `in_line` counts what waits while a run is active; a thread without one has none.
+    `in_line` counts what waits while a run is active; a thread without one has none. `is_told`:
+    some webhook of the project wants to be told what happens.
     """
 
+    project: str
     thread: str
     revision: int
     last_seq: int
@@ -22,6 +24,7 @@ class Lock(msgspec.Struct):
     parent_seq: int = 0
     in_line: int = 0
     on_busy: str | None = None
+    is_told: bool = False
 
 
 async def lock(tx: Transaction, project: str, thread: str) -> Lock:
@@ -29,14 +32,14 @@ async def lock(tx: Transaction, project: str, thread: str) -> Lock:
     row = await tx.row("lock_thread", thread=thread, project=project)
     if row is None:
         raise NotFound("thread", thread)
-    return Lock(thread, *row)
+    return Lock(project, thread, *row)
 
 
 async def lock_lineage(tx: Transaction, project: str, thread: str) -> Lock:
     """Lock the thread and its ancestors, or NotFound."""
     for *row, key, erased in await tx.run("lock_lineage", thread=thread, project=project):
         if key == thread and not erased:
-            return Lock(thread, *row)
+            return Lock(project, thread, *row)
     raise NotFound("thread", thread)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from clew.core.errors import NotFound
 from clew.core.items import Item
+from clew.store.postgres import outbox
 from clew.store.postgres.engine import Engine, Row, Transaction, text
 from clew.store.postgres.locks import Lock, touch
 
@@ -21,6 +22,7 @@ from clew.store.postgres.locks import Lock, touch
 async def append(tx: Transaction, found: Lock, items: Sequence[Item], now_ms: int) -> None:
     """Give the items their seqs, store them and account for it; `found` moves on."""
     await insert_items(tx, found, items)
+    await outbox.tell_messages(tx, found, items, now_ms)
     await touch(tx, found, now_ms)
 
 

@@ -14,7 +14,7 @@ from clew.core.runs import Call, Lease, Run, moved
 from clew.core.threads import Thread
 from clew.core.tool_resources import Grant
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Transaction, text
 from clew.store.postgres.grants import grant_thread
@@ -149,6 +149,8 @@ class RunVerbs(LeaseVerbs, Answers):
             elif run.is_terminal:
                 await leave(tx, found, run.key)
             await put_run(tx, after, lease)
+            if run.status != was:
+                await outbox.tell_run(tx, found, after, now_ms)
             await put_calls(tx, run.thread, calls)
             return after
 
@@ -158,9 +160,9 @@ class RunVerbs(LeaseVerbs, Answers):
 async def _made(tx: Transaction, project: str, thread: Thread) -> Lock:
     """Where a thread that comes with its run ends and hangs: nowhere, or in its parent."""
     if thread.parent is None:
-        return Lock(thread.key, 1, 0)
+        return Lock(project, thread.key, 1, 0)
     seq = fork_point(await lock(tx, project, thread.parent), thread.parent_seq)
-    return Lock(thread.key, 1, seq, None, thread.parent, seq)
+    return Lock(project, thread.key, 1, seq, None, thread.parent, seq)
 
 
 async def _begin(
@@ -169,6 +171,7 @@ async def _begin(
     first_seq, last_seq = await append_input(tx, found, run, items, run.created_at)
     made = replace(run, first_seq=first_seq, input_seq=last_seq, last_seq=last_seq)
     await insert_run(tx, made, lease)
+    await outbox.tell_run(tx, found, made, run.created_at, is_new=True)
     return made
 
 

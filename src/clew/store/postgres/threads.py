@@ -12,8 +12,9 @@ from clew.core.items import Item
 from clew.core.paging import ThreadQuery, walk
 from clew.core.threads import Thread
 from clew.core.tool_resources import Grant
+from clew.core.webhooks import thread_notice
 from clew.store.once import Once
-from clew.store.postgres import log
+from clew.store.postgres import log, outbox
 from clew.store.postgres.answers import PROJECT, Answers
 from clew.store.postgres.engine import Row, Transaction, decode, text
 from clew.store.postgres.grants import grant
@@ -33,9 +34,10 @@ class ThreadVerbs(Answers):
         once: Once | None = None,
     ) -> Thread:
         async def act(tx: Transaction) -> Thread:
-            made = Lock(thread.key, 1, 0)
+            made = Lock(project, thread.key, 1, 0)
             await log.insert_items(tx, made, items)
             await insert_thread(tx, project, await granted(tx, project, thread, given), made)
+            await outbox.tell_messages(tx, made, items, thread.updated_at)
             return await read_thread(tx, project, thread.key)
 
         return await self.act_once(project, PROJECT, once, act, about=thread.key)
@@ -76,7 +78,8 @@ class ThreadVerbs(Answers):
         once: Once | None = None,
     ) -> Thread:
         async def act(tx: Transaction) -> Thread:
-            check_revision(await lock(tx, project, thread), if_revision)
+            found = await lock(tx, project, thread)
+            check_revision(found, if_revision)
             await grant(tx, project, tool_resources, given, now_ms)
             await tx.run(
                 "update_thread",
@@ -86,6 +89,7 @@ class ThreadVerbs(Answers):
                 tool_resources=None if tool_resources is None else text(tool_resources),
                 on_busy=on_busy,
             )
+            await outbox.tell(tx, found, [thread_notice("updated", thread)], now_ms)
             return await read_thread(tx, project, thread)
 
         return await self.act_once(project, thread, once, act)
@@ -108,7 +112,8 @@ class ThreadVerbs(Answers):
                 seq = (await log.find_shown(tx, project, parent, at_item)).seq
             else:
                 seq = fork_point(found, at_seq)
-            await insert_thread(tx, project, fork, Lock(fork.key, 1, seq, None, parent, seq))
+            made = Lock(project, fork.key, 1, seq, None, parent, seq)
+            await insert_thread(tx, project, fork, made)
             return await read_thread(tx, project, fork.key)
 
         return await self.act_once(project, parent, once, act, about=fork.key)
@@ -130,7 +135,7 @@ async def read_thread(tx: Transaction, project: str, thread: str) -> Thread:
 async def insert_thread(tx: Transaction, project: str, thread: Thread, made: Lock) -> None:
     """Store a new thread, at its first revision, that ends and hangs where `made` says."""
     resources = thread.tool_resources
-    await tx.run(
+    row = await tx.row(
         "insert_thread",
         thread=thread.key,
         project=project,
@@ -144,6 +149,9 @@ async def insert_thread(tx: Transaction, project: str, thread: Thread, made: Loc
         tool_resources=None if resources is None else text(resources),
         on_busy=thread.on_busy,
     )
+    assert row is not None
+    made.is_told = row[0]
+    await outbox.tell(tx, made, [thread_notice("created", thread.key)], thread.updated_at)
 
 
 def fork_point(found: Lock, at_seq: int | None) -> int:

@@ -10,10 +10,12 @@ from clew.store.sqlite.erasure import ErasureVerbs
 from clew.store.sqlite.events import EventVerbs
 from clew.store.sqlite.files import FileVerbs
 from clew.store.sqlite.items import ItemVerbs
+from clew.store.sqlite.routing import RoutingVerbs
 from clew.store.sqlite.runs import RunVerbs
 from clew.store.sqlite.threads import ThreadVerbs
 from clew.store.sqlite.uploads import UploadVerbs
 from clew.store.sqlite.vector_stores import VectorStoreVerbs
+from clew.store.sqlite.webhooks import WebhookVerbs
 
 __all__ = ["SQLiteStore"]
 
@@ -29,6 +31,8 @@ class SQLiteStore(
     VectorStoreVerbs,
     CompletionVerbs,
     EventVerbs,
+    WebhookVerbs,
+    RoutingVerbs,
 ):
     """A `Store` in one SQLite file, or in memory (`:memory:`)."""
 

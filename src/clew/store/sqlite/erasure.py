@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from clew.core.runs import Run
 from clew.core.threads import Receipt
+from clew.core.webhooks import thread_notice
 from clew.store.once import Once
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine, text
@@ -99,6 +100,8 @@ class ErasureVerbs(Engine):
         self.db.execute(SQL["delete_runs"], {"no": found.no})
         runs = self.db.changes()
         self.db.execute(SQL["delete_answers"], {"thread": thread, "project": project})
+        self.db.execute(SQL["delete_dead_letters"], {"thread": thread})
+        outbox.tell(self.db, found, [thread_notice("deleted", thread)], receipt.erased_at)
         row = {"no": found.no, "shared": _shared(self.db, found.no)}
         self.db.execute(SQL["erase_thread_row"], row)
         begun = replace(receipt, runs=runs, kept_by=[key for (key,) in forks])

@@ -12,8 +12,9 @@ from clew.core.items import Item, with_metadata
 from clew.core.paging import Page, walk
 from clew.core.threads import Thread
 from clew.core.tool_resources import Grant
+from clew.core.webhooks import message_notice
 from clew.store.once import Once
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.answers import record, replay
 from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL, Engine
@@ -44,7 +45,7 @@ class ItemVerbs(Engine):
             found = lock(self.db, project, thread)
             check_revision(found, if_revision)
             policy, waits = on_busy.policy(found.on_busy), False
-            refuse_busy(found, thread, policy)
+            refuse_busy(found, policy)
             grant_thread(self.db, project, thread, given, now_ms)
             if found.active_run is not None:
                 arrive(self.db, project, found, policy, items, now_ms)
@@ -128,6 +129,7 @@ class ItemVerbs(Engine):
             else:
                 waiting = {"no": found.no, "id": item, "body": new.body.decode()}
                 self.db.execute(SQL["update_waiting"], waiting)
+            outbox.tell(self.db, found, [message_notice("updated", thread, new)], now_ms)
             touch(self.db, found, now_ms)
             record(self.db, project, thread, once, new)
             return new
@@ -155,6 +157,7 @@ class ItemVerbs(Engine):
                 erase_compactions(self.db, project, thread, found, row[5])
             else:
                 self.db.execute(SQL["erase_waiting"], {"no": found.no, "id": item})
+            outbox.tell_deleted(self.db, found, log.to_item(row), now_ms)
             shown = {"thread": thread, "project": project, "item": item}
             self.db.execute(SQL["erase_answers"], shown)
             touch(self.db, found, now_ms)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from clew.core.errors import Busy, ClewError
 from clew.core.items import Item
 from clew.core.runs import Lease, Run, move, promoted
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.compactions import erase_compactions
 from clew.store.sqlite.engine import SQL
 from clew.store.sqlite.events import forget
@@ -22,10 +22,10 @@ from clew.store.sqlite.locks import Lock, touch
 from clew.store.sqlite.run_rows import append_input, insert_run, put_run, read_run
 
 
-def refuse_busy(found: Lock, thread: str, policy: str) -> None:
+def refuse_busy(found: Lock, policy: str) -> None:
     """While a run is active, who would not wait is refused."""
     if found.active_run is not None and policy == "reject":
-        raise Busy(thread, found.active_run)
+        raise Busy(found.thread, found.active_run)
 
 
 def arrive(
@@ -54,7 +54,9 @@ def arrive(
     touch(db, found, now_ms)
     if run is None or steers:
         return active
-    insert_run(db, found, replace(run, place=1), None)
+    waiting = replace(run, place=1)
+    insert_run(db, found, waiting, None)
+    outbox.tell_run(db, found, waiting, now_ms, is_new=True)
     return read_run(db, found, run.key)
 
 
@@ -74,6 +76,7 @@ def end_run(
     if ended.withdrawn:
         withdraw(db, project, found, ended)
     put_run(db, found, ended)
+    outbox.tell_run(db, found, ended, now_ms)
 
 
 def go_on(db: apsw.Connection, found: Lock, now_ms: int) -> str | None:
@@ -160,9 +163,10 @@ def _check_ids(db: apsw.Connection, found: Lock, items: Sequence[Item]) -> None:
 
 
 def _cancel(db: apsw.Connection, found: Lock, active: Run, now_ms: int, *, withdrawn: bool) -> None:
-    if active.status != "cancelling":
-        active = move(active, "cancelling", now_ms)
-    put_run(db, found, replace(active, withdrawn=active.withdrawn or withdrawn))
+    cancelling = active if active.status == "cancelling" else move(active, "cancelling", now_ms)
+    put_run(db, found, replace(cancelling, withdrawn=active.withdrawn or withdrawn))
+    if cancelling is not active:
+        outbox.tell_run(db, found, cancelling, now_ms)
 
 
 def _join(

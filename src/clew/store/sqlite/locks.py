@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 import msgspec
 
@@ -12,7 +14,8 @@ from clew.store.sqlite.engine import SQL
 class Lock(msgspec.Struct):
     """`no` is the engine's own number for the thread; `parent` is such a number too.
 
-    `in_line` counts what waits while a run is active; a thread without one has none.
+    `in_line` counts what waits while a run is active; a thread without one has none. `is_told`:
+    some webhook of the project wants to be told what happens.
     """
 
     no: int
@@ -21,8 +24,11 @@ class Lock(msgspec.Struct):
     active_run: str | None
     parent: int | None
     parent_seq: int
-    in_line: int = 0
-    on_busy: str | None = None
+    in_line: int
+    on_busy: str | None
+    is_told: bool
+    project: str
+    thread: str
 
 
 def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
@@ -30,7 +36,8 @@ def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
     row = db.execute(SQL["lock_thread"], (thread, project)).fetchone()
     if row is None:
         raise NotFound("thread", thread)
-    return Lock(*row)
+    stands: Any = row[:-1]
+    return Lock(*stands, bool(row[-1]), project, thread)
 
 
 def check_revision(found: Lock, if_revision: int | None) -> None:

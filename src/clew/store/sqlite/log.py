@@ -15,6 +15,7 @@ from typing import cast
 import apsw
 
 from clew.core.items import Item
+from clew.store.sqlite import outbox
 from clew.store.sqlite.engine import SQL
 from clew.store.sqlite.locks import Lock, touch
 
@@ -37,6 +38,7 @@ def append(db: apsw.Connection, found: Lock, items: Sequence[Item], now_ms: int)
         row = (no, seq, item.id, item.kind, item.created_at, item.run, item.body.decode())
         db.execute(SQL["insert_item"], row)
     found.last_seq = seq
+    outbox.tell_messages(db, found, items, now_ms)
     touch(db, found, now_ms)
 
 

@@ -17,7 +17,7 @@ from clew.core.threads import Thread
 from clew.core.tool_resources import Grant
 from clew.store.once import Once
 from clew.store.runs import Moved, Steered
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, text
 from clew.store.sqlite.failures import reads
@@ -62,7 +62,7 @@ class RunVerbs(LeaseVerbs, Engine):
                 found = lock(self.db, project, run.thread)
                 check_revision(found, if_revision)
                 policy, now = on_busy.policy(found.on_busy), run.created_at
-                refuse_busy(found, run.thread, policy)
+                refuse_busy(found, policy)
                 if found.active_run is None and if_last_seq not in (None, found.last_seq):
                     raise ClewError("conflict", f"The thread goes on to {found.last_seq}.")
                 grant_thread(self.db, project, run.thread, given, now)
@@ -155,6 +155,8 @@ class RunVerbs(LeaseVerbs, Engine):
             elif run.is_terminal:
                 leave(self.db, found, run.key)
             put_run(self.db, found, after, lease)
+            if run.status != was:
+                outbox.tell_run(self.db, found, after, now_ms)
             for call in calls:
                 row = {"no": found.no, "key": call.key, "run": call.run, "body": text(call)}
                 self.db.execute(SQL["insert_call"], row)
@@ -176,6 +178,7 @@ def _begin(
     first_seq, last_seq = append_input(db, found, run, items, run.created_at)
     made = msgspec.structs.replace(run, first_seq=first_seq, input_seq=last_seq, last_seq=last_seq)
     insert_run(db, found, made, lease)
+    outbox.tell_run(db, found, made, run.created_at, is_new=True)
     return made
 
 

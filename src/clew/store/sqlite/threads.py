@@ -13,8 +13,9 @@ from clew.core.items import Item
 from clew.core.paging import ThreadQuery
 from clew.core.threads import Thread
 from clew.core.tool_resources import Grant
+from clew.core.webhooks import thread_notice
 from clew.store.once import Once
-from clew.store.sqlite import log
+from clew.store.sqlite import log, outbox
 from clew.store.sqlite.answers import PROJECT, record, replay
 from clew.store.sqlite.engine import SQL, Engine, decode, text
 from clew.store.sqlite.failures import reads
@@ -92,6 +93,7 @@ class ThreadVerbs(Engine):
                 "on_busy": on_busy,
             }
             self.db.execute(SQL["update_thread"], changes)
+            outbox.tell(self.db, found, [thread_notice("updated", thread)], now_ms)
             outcome = read_thread(self.db, project, thread)
             record(self.db, project, thread, once, outcome)
             return outcome
@@ -161,9 +163,11 @@ def insert_thread(
         "tool_resources": None if thread.tool_resources is None else text(thread.tool_resources),
         "on_busy": thread.on_busy,
     }
-    db.execute(SQL["insert_thread"], row)
-    made = Lock(db.last_insert_rowid(), 0, parent_seq, None, parent, parent_seq)
+    told: Any = db.execute(SQL["insert_thread"], row).fetchall()
+    ends = 0, parent_seq, None, parent, parent_seq, 0, thread.on_busy
+    made = Lock(db.last_insert_rowid(), *ends, bool(told[0][0]), project, thread.key)
     _index_metadata(db, project, made.no, thread.metadata)
+    outbox.tell(db, made, [thread_notice("created", thread.key)], thread.updated_at)
     log.append(db, made, items, thread.updated_at)
     return made
 

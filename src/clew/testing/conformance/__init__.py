@@ -21,10 +21,12 @@ from clew.testing.conformance.grants import Grants
 from clew.testing.conformance.items import Crowds, Items, Pages
 from clew.testing.conformance.projects import Projects
 from clew.testing.conformance.retries import Retries
+from clew.testing.conformance.routing import RoutingRules
 from clew.testing.conformance.runs import Moves, RunErasure, Runs
 from clew.testing.conformance.threads import Erasure, ThreadLists, Threads
 from clew.testing.conformance.vector_stores import StoreFiles, VectorStores
 from clew.testing.conformance.vectors import Vectors
+from clew.testing.conformance.webhooks import Deliveries, Outbox, Webhooks
 
 __all__ = ["StoreConformance", "ThreadConformance"]
 
@@ -60,5 +62,9 @@ class StoreConformance(
     Chunks,
     Vectors,
     Grants,
+    Webhooks,
+    Outbox,
+    Deliveries,
+    RoutingRules,
 ):
     """All proofs; subclass it and say how the store is opened."""

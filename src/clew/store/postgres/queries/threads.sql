@@ -1,4 +1,5 @@
--- $lineage stands for the statement of that name: the thread, then its ancestors.
+-- $lineage stands for the statement of that name: the thread, then its ancestors; $message_kinds
+-- for the kinds of items that are messages.
 --
 -- A thread is found by its key; its project is only checked. IS NOT DISTINCT FROM says so to the
 -- planner, which would else read all threads of the project while a table is small and never
@@ -13,8 +14,10 @@ SELECT line.depth + 1, t.thread_id, least(line.shown, line.parent_seq), t.parent
 FROM line JOIN threads t ON t.thread_id = line.parent
 
 -- name: lock_thread
--- What a write must know of the thread it writes to; nobody else may write to it until the end.
-SELECT revision, last_seq, active_run, parent, parent_seq, in_line, on_busy
+-- What a write must know of the thread it writes to, and whether a webhook wants to be told; nobody
+-- else may write to it until the end.
+SELECT revision, last_seq, active_run, parent, parent_seq, in_line, on_busy,
+       EXISTS (SELECT 1 FROM webhook_wants w WHERE w.project = threads.project)
 FROM threads
 WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 FOR UPDATE
@@ -23,7 +26,7 @@ FOR UPDATE
 -- The same for a write that may also clear what only this thread showed of erased ancestors.
 WITH RECURSIVE line (depth, thread_id, shown, parent, parent_seq) AS ($lineage)
 SELECT t.revision, t.last_seq, t.active_run, t.parent, t.parent_seq, t.in_line, t.on_busy,
-       t.thread_id, t.erased
+       EXISTS (SELECT 1 FROM webhook_wants w WHERE w.project = t.project), t.thread_id, t.erased
 FROM threads t WHERE t.thread_id IN (SELECT thread_id FROM line)
 ORDER BY t.thread_id FOR UPDATE
 
@@ -35,11 +38,12 @@ FROM threads
 WHERE thread_id = %(thread)s AND project IS NOT DISTINCT FROM %(project)s AND NOT erased
 
 -- name: insert_thread
--- A new thread, at its first revision.
+-- A new thread, at its first revision. Says whether a webhook wants to be told.
 INSERT INTO threads (thread_id, project, revision, last_seq, updated_at, created_at, parent,
                      parent_seq, chain, metadata, tool_resources, on_busy)
 VALUES (%(thread)s, %(project)s, 1, %(last_seq)s, %(updated_at)s, %(created_at)s, %(parent)s,
         %(parent_seq)s, %(chain)s, %(metadata)s::jsonb, %(tool_resources)s, %(on_busy)s)
+RETURNING EXISTS (SELECT 1 FROM webhook_wants w WHERE w.project = %(project)s)
 
 -- name: touch_thread
 -- Account for a change to the thread's log.
@@ -169,7 +173,22 @@ WITH free AS MATERIALIZED (
     UPDATE threads t SET last_seq = t.last_seq + free.count, revision = t.revision + free.requests,
                          updated_at = free.now_ms
     FROM free WHERE t.thread_id = free.thread
-    RETURNING t.thread_id, t.revision, t.last_seq, t.last_seq - free.count AS base, free.items
+    RETURNING t.thread_id, t.revision, t.last_seq, t.last_seq - free.count AS base, free.items,
+              t.project, free.now_ms
+), told AS (
+    INSERT INTO deliveries (thread_id, webhook, event, type, created_at, data, due_at)
+    SELECT grown.thread_id, w.webhook,
+           left(encode(sha256(convert_to(grown.thread_id || ' ' || i.id, 'UTF8')), 'hex'), 32),
+           w.type, grown.now_ms,
+           json_strip_nulls(json_build_object(
+               'id', i.id, 'thread_id', 'thread_' || grown.thread_id,
+               'seq', grown.base + i.position, 'run_id', 'run_' || i.run)),
+           grown.now_ms
+    FROM webhook_wants w JOIN grown ON grown.project = w.project
+    CROSS JOIN LATERAL json_to_recordset(grown.items)
+        AS i (position bigint, id text, kind text, run text)
+    WHERE w.type = 'thread.message.created' AND i.kind IN ($message_kinds)
+    ORDER BY i.position
 ), added AS (
     INSERT INTO items (thread_id, seq, created_at, id, kind, run, body)
     SELECT grown.thread_id, grown.base + i.position, i.created_at, i.id, i.kind, i.run, i.body

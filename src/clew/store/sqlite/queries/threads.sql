@@ -1,6 +1,7 @@
 -- name: lock_thread
--- What a write must know of the thread it writes to.
-SELECT no, revision, last_seq, active_run, parent, parent_seq, in_line, on_busy
+-- What a write must know of the thread it writes to, and whether a webhook wants to be told.
+SELECT no, revision, last_seq, active_run, parent, parent_seq, in_line, on_busy,
+       EXISTS (SELECT 1 FROM webhook_wants w WHERE w.project = threads.project)
 FROM threads WHERE key = ? AND project = ? AND NOT erased
 
 -- name: get_thread
@@ -11,11 +12,12 @@ SELECT t.key, t.created_at, t.updated_at, t.metadata, t.tool_resources, t.revisi
 FROM threads t WHERE t.key = :thread AND t.project = :project AND NOT t.erased
 
 -- name: insert_thread
--- A new thread; its number is the last rowid.
+-- A new thread; its number is the last rowid. Says whether a webhook wants to be told.
 INSERT INTO threads (key, project, revision, last_seq, updated_at, active_run, created_at, parent,
                      parent_seq, chain, metadata, tool_resources, on_busy)
 VALUES (:key, :project, :revision, :last_seq, :updated_at, NULL, :created_at, :parent,
         :parent_seq, :chain, :metadata, :tool_resources, :on_busy)
+RETURNING EXISTS (SELECT 1 FROM webhook_wants w WHERE w.project = :project)
 
 -- name: insert_metadata
 -- Make a thread findable by its metadata.
