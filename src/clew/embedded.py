@@ -19,15 +19,18 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from clew.core.errors import ClewError
+from clew.core.limits import Limits
 from clew.core.runs import EXPIRES_AFTER_MS
 from clew.executor.deliveries import Deliverer
 from clew.executor.executor import Executor
 from clew.executor.vocabularies import encoding_of, load
+from clew.options import OnBusy, Options
 from clew.providers.catalog import Catalog
 from clew.server.app import App
 from clew.server.files import keep_swept
 from clew.store.store import Store
 from clew.store.urls import open_store
+from clew.toolkit import tools_of
 from clew.tools.chunks import Tokens
 from clew.tools.embeddings import Embedder, embedder_of
 from clew.tools.indexing import Indexer
@@ -53,22 +56,27 @@ def chunk_tokens() -> Tokens:
 async def running(
     store_url: str,
     catalog: Catalog,
-    run_expires_s: int = RUN_EXPIRES_S,
+    options: Options | None = None,
     embedder: Embedder | None = None,
 ) -> AsyncIterator[App]:
     """The application on the running event loop; on the way out, what is under way is finished."""
+    options = options or Options()
     store = await open_store(store_url)
     embeds = await _embeds(store, embedder)
-    executor = Executor(store, catalog, now_ms, run_expires_s * 1000)
+    searcher = Searcher(store, embeds)
+    tools = tools_of(store, searcher, options, now_ms)
+    expires_ms, limits = options.run_expires_s * 1000, options.run_limits
+    executor = Executor(store, catalog, now_ms, expires_ms, tools, limits, catalog.price_of)
     executor.watch()
     sweeping = asyncio.create_task(keep_swept(store, now_ms))
     indexer = Indexer(store, now_ms, chunk_tokens, embeds)
-    searcher = Searcher(store, embeds)
     indexer.start()
     deliverer = Deliverer(store, now_ms)
     deliverer.start()
     try:
-        yield App(store, executor, now_ms, indexer.wake, searcher.search, deliverer)
+        app = App(store, executor, now_ms, indexer.wake, searcher.search, deliverer)
+        app.server.on_busy = options.on_busy
+        yield app
     finally:
         await deliverer.close()
         await indexer.close()
@@ -116,14 +124,14 @@ class Clew:
         self,
         store_url: str,
         catalog: Catalog,
-        run_expires_s: int = RUN_EXPIRES_S,
+        options: Options | None = None,
         embedder: Embedder | None = None,
     ) -> None:
         self._loop, self._is_closed = asyncio.new_event_loop(), False
         self._submitting = threading.RLock()  # a submission may collect garbage, which submits
         self._thread = threading.Thread(target=self._loop.run_forever, name="clew", daemon=True)
         self._thread.start()
-        self._running = running(store_url, catalog, run_expires_s, embedder)
+        self._running = running(store_url, catalog, options, embedder)
         try:
             self.app = self.run(self._running.__aenter__())
         except BaseException:
@@ -213,6 +221,9 @@ def open(
     upstreams: Sequence[Mapping[str, Any]] = (),
     script: str | None = None,
     run_expires_s: int = RUN_EXPIRES_S,
+    on_busy: OnBusy = "reject",
+    run_limits: Limits | None = None,
+    mcp_allow: list[str] | None = None,
     embeddings_url: str | None = None,
     embeddings_model: str | None = None,
     embeddings_key: str | None = None,
@@ -224,4 +235,5 @@ def open(
         upstream, upstream_key, script, upstream_kind=upstream_kind, upstreams=upstreams
     )
     embedder = embedder_of(embeddings_url, embeddings_model, embeddings_key, embeddings_dimensions)
-    return Clew(store_url, catalog, run_expires_s, embedder)
+    options = Options(run_expires_s, on_busy, run_limits or Limits(), mcp_allow)
+    return Clew(store_url, catalog, options, embedder)

@@ -12,12 +12,15 @@ import msgspec
 
 from clew.core.embeddings import DIMENSIONS_MAX
 from clew.core.errors import BadRequest
+from clew.options import Options
 from clew.providers.catalog import Kind, UpstreamSettings
 
 DEFAULT_FILE = "clew.toml"
+AS_JSON = frozenset({"upstreams", "run_limits", "mcp_allow"})
+"""What the environment says as JSON."""
 
 
-class Config(msgspec.Struct, forbid_unknown_fields=True):
+class Config(Options, forbid_unknown_fields=True, kw_only=True):
     """Everything `clew serve` can be told."""
 
     store: str = "sqlite:///clew.db"
@@ -26,13 +29,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     upstream_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]")] | None = None
     upstream_key: str | None = None
     upstream_kind: Kind = "openai-compatible"
-    upstreams: list[UpstreamSettings] = []
+    upstreams: list[UpstreamSettings] = msgspec.field(default_factory=list)
     script: str | None = None
     embeddings_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]")] | None = None
     embeddings_model: str | None = None
     embeddings_key: str | None = None
     embeddings_dimensions: Annotated[int, msgspec.Meta(ge=1, le=DIMENSIONS_MAX)] | None = None
-    run_expires_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 600
 
 
 def load_config(
@@ -46,7 +48,7 @@ def load_config(
     for name in Config.__struct_fields__:
         value = environment.get(f"CLEW_{name.upper()}")
         if value:
-            settings[name] = _listed(name, value) if name == "upstreams" else value
+            settings[name] = _listed(name, value) if name in AS_JSON else value
     settings |= {name: value for name, value in flags.items() if value is not None}
     try:
         return msgspec.convert(settings, Config, strict=False)
@@ -55,7 +57,7 @@ def load_config(
 
 
 def _listed(name: str, value: str) -> object:
-    """A setting that is a list, as JSON."""
+    """A setting that is a list or a table, as JSON."""
     try:
         return msgspec.json.decode(value)
     except msgspec.DecodeError as error:

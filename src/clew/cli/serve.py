@@ -90,7 +90,7 @@ async def _serve(config: Config) -> None:
         config.embeddings_dimensions,
     )
     with listen(config.host, config.port) as listener:
-        async with running(config.store, catalog, config.run_expires_s, embedder) as app:
+        async with running(config.store, catalog, config, embedder) as app:
             tune()
             drain = app.server.executor.drain
             await Server(settings(app), listener, drain).serve([listener])

@@ -70,7 +70,12 @@ class Asking:
     def _new_output(self) -> Output:
         ledger = self._ledger
         return Output(
-            ledger.run, ledger.live.tell, ledger.now, ledger.next_index, self._toolbox.owns
+            ledger.run,
+            ledger.live.tell,
+            ledger.now,
+            ledger.next_index,
+            self._toolbox.owns,
+            self._toolbox.cites,
         )
 
     def take_output(self, status: str = "completed", reason: str | None = None) -> list[Item]:

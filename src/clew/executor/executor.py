@@ -11,7 +11,7 @@ from clew.core.errors import BadRequest, ClewError, NotFound
 from clew.core.events import RunChanged
 from clew.core.ids import thread_of_run
 from clew.core.items import Item
-from clew.core.limits import Limits
+from clew.core.limits import Limits, Price
 from clew.core.runs import EXPIRES_AFTER_MS, Lease, Run, move
 from clew.executor.attached import Attached
 from clew.executor.compacting import compact
@@ -19,6 +19,7 @@ from clew.executor.ledger import Log
 from clew.executor.live import Live
 from clew.executor.recorder import Recorder
 from clew.executor.replay import Replay, read_kept
+from clew.executor.resources import resources_of
 from clew.executor.toolbox import Toolbox, is_ours
 from clew.executor.turns import Turn
 from clew.executor.vocabularies import counter_for
@@ -45,7 +46,8 @@ class Executor:
     """`provider_of` gives the provider for a model; `now` is the clock, in milliseconds.
 
     A run of the Threads face is to be over `run_expires_ms` after it was made. `tools` are those
-    that Clew runs itself, by their type.
+    that Clew runs itself, by their type; `limits` hold for every run, whatever it asks for;
+    `price_of` says what a model's tokens cost.
     """
 
     def __init__(
@@ -56,10 +58,11 @@ class Executor:
         run_expires_ms: int = EXPIRES_AFTER_MS,
         tools: Mapping[str, Tool] | None = None,
         limits: Limits = _NO_LIMITS,
+        price_of: Callable[[str], Price | None] = lambda _: None,
     ) -> None:
         self.run_expires_ms = run_expires_ms
         self._store, self._provider_of, self._now = store, provider_of, now
-        self._tools, self._limits = tools or {}, limits
+        self._tools, self._limits, self._price_of = tools or {}, limits, price_of
         self._turns: dict[str, Turn] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, tuple[str, Live]] = {}
@@ -153,6 +156,7 @@ class Executor:
             Attached(self._store, project, self._now, strangers=strangers),
             toolbox=self._toolbox(project, run, provider),
             limits=self._limits.within(run.settings.get("limits")),
+            price=self._price_of(run.model),
             lease=self._watch.lease if log is None else None,
             taken=run.attempts > 1,
         )
@@ -163,8 +167,7 @@ class Executor:
 
     def _toolbox(self, project: str, run: Run, provider: Provider) -> Toolbox:
         async def load() -> dict[str, Any]:
-            thread = await self._store.get_thread(project, run.thread)
-            return thread.tool_resources or {}
+            return await resources_of(self._store, project, run, self._now())
 
         return Toolbox(self._tools, project, run, provider.abilities.tools, load)
 

@@ -97,7 +97,7 @@ class Output:
 
     `first` is the index of the first item: a run that asks its model more than once goes on
     counting. Calls of functions that Clew `owns` are no items of the model's: they are in `asked`,
-    once they are whole.
+    once they are whole. `cites` gives the annotations of a text that is whole.
     """
 
     def __init__(
@@ -107,8 +107,10 @@ class Output:
         now: Callable[[], int],
         first: int = 0,
         owns: Callable[[str], bool] = lambda _: False,
+        cites: Callable[[str], list[dict[str, Any]]] = lambda _: [],
     ) -> None:
-        self._run, self._tell, self._now, self._owns = run, tell, now, owns
+        self._run, self._tell, self._now = run, tell, now
+        self._owns, self._cites = owns, cites
         self._ours: dict[int | str, Asked] = {}
         self.asked: list[Asked] = []
         self._open: list[_Draft] = []
@@ -309,9 +311,21 @@ class Output:
                 self._close(draft)
 
     def _end(self, draft: _Draft, status: str = "completed", reason: str | None = None) -> None:
+        if draft.kind == "assistant":
+            self._cite(draft)
         item = self._item(draft, status, reason)
         self._items[draft.index] = item
         self._tell(ItemEnded(draft.index, item))
+
+    def _cite(self, draft: _Draft) -> None:
+        """A text that is whole may cite what our tools found."""
+        for part in draft.parts.get("content", ()):
+            notes = self._cites("".join(part.pieces)) if part.kind == "output_text" else []
+            for note in notes:
+                self._annotate(draft, part, note)
+            if notes and draft.whole is not None:
+                whole = draft.whole["content"][part.place]
+                whole["annotations"] = [*(whole.get("annotations") or ()), *notes]
 
     def _begin(
         self, kind: str, call_id: str = "", name: str = "", data: dict[str, Any] | None = None

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
+from clew.core.errors import ClewError, NotFound
 from clew.core.ids import key_of
-from clew.core.tool_resources import Resources, file_keys, stores_of, without
+from clew.core.runs import Run
+from clew.core.tool_resources import Resources, file_keys, merged, stores_of, without
 from clew.store.store import Store
-
-WAIT_S = 60.0
-"""How long a run waits for the files of its thread's store that are not indexed yet."""
-
-_STEP_S = 0.2
+from clew.tools.tool import ToolError
 
 
-async def indexed(
-    store: Store,
-    project: str,
-    resources: Resources | None,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> bool:
-    """Wait, but not for ever, until the vector stores of a thread have no file in progress.
-
-    What the assistant has is not waited for: it was not made for this question.
-    """
-    waited = 0.0
-    for id in stores_of(resources):
-        key = key_of("vector_store", id) or id
-        while (await store.get_vector_store(project, key)).counts.in_progress:
-            if waited >= WAIT_S:
-                return False
-            await sleep(_STEP_S)
-            waited += _STEP_S
-    return True
+async def resources_of(store: Store, project: str, run: Run, now_ms: int) -> dict[str, Any]:
+    """What a run's tools may use: its thread's and its assistant's. ToolError if that is gone."""
+    thread, assistant = await store.get_thread(project, run.thread), None
+    with suppress(NotFound):
+        if run.assistant is not None:
+            assistant = await store.get_assistant(project, run.assistant)
+    own = None if assistant is None else assistant.settings.get("tool_resources")
+    try:
+        return await usable(store, project, merged(thread.tool_resources, own), now_ms)
+    except ClewError as error:
+        raise ToolError(error.message) from error
 
 
 async def usable(store: Store, project: str, resources: Resources, now_ms: int) -> dict[str, Any]:

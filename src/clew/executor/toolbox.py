@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from clew.core.citations import cite
+from clew.core.code_citations import cited, files_of
 from clew.core.ids import key_of
 from clew.core.items import Item, new_item
 from clew.core.runs import Run
@@ -53,6 +55,7 @@ class Toolbox:
         self._by_kind = {tool.kind: tool for tool in tools.values()}
         self._by_function: dict[str, tuple[Tool, Place]] = {}
         self._functions: list[Function] = []
+        self._seen: list[Json] = []
 
     @property
     def is_empty(self) -> bool:
@@ -68,6 +71,7 @@ class Toolbox:
         news: list[Json] = []
         named = {tool["name"] for tool in self._run.tools if tool["type"] == "function"}
         seen = [_whole(item) for item in items if not item.is_message and item.kind != "reasoning"]
+        self._seen = seen
         for config in self._ours:
             tool, place = self._tools[config["type"]], self._place(config)
             offer = await tool.offer(place, [*seen, *news])
@@ -82,6 +86,12 @@ class Toolbox:
 
     def owns(self, function: str) -> bool:
         return function in self._by_function
+
+    def cites(self, text: str) -> list[Json]:
+        """The annotations of a text by what is in the window of searches and code."""
+        searches = [item for item in self._seen if item["type"] == "file_search_call"]
+        files = [file for item in self._seen for file in files_of(item)]
+        return cite(text, searches) + cited(text, files)
 
     def equip(self, request: ModelRequest, *, spent: bool = False) -> ModelRequest:
         """The request with our tools as functions, and what they did as calls and outputs.

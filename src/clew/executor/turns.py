@@ -19,7 +19,7 @@ from clew.context.windows import Window
 from clew.core.errors import NotFound
 from clew.core.events import ItemBegan, RunChanged
 from clew.core.items import ASKS_CLIENT, Item
-from clew.core.limits import Limits
+from clew.core.limits import Limits, Price
 from clew.core.runs import Lease, Run
 from clew.executor.asking import Asking
 from clew.executor.attached import Attached
@@ -64,6 +64,7 @@ class Turn:
         *,
         toolbox: Toolbox | None = None,
         limits: Limits | None = None,
+        price: Price | None = None,
         lease: Callable[[], Lease] | None = None,
         taken: bool = False,
     ) -> None:
@@ -72,7 +73,7 @@ class Turn:
         self._ledger = Ledger(log, project, run, live, now, lease)
         self._asking = Asking(self._ledger, provider, toolbox, attach)
         self._hosting = Hosting(self._ledger, toolbox)
-        self._limits = limits or Limits()
+        self._limits, self._price = limits or Limits(), price
         self._is_over_time = self._is_steered = self._is_handed_over = False
 
     @property
@@ -175,7 +176,7 @@ class Turn:
         """One model call, and what it says stored; whether the turn goes on."""
         run, asking = self.run, self._asking
         budget = budget_of(run.settings, run.usage)
-        exceeded = self._limits.exceeded(self._hosting.steps, run.usage)
+        exceeded = self._limits.exceeded(self._hosting.steps, run.usage, self._price)
         if exceeded is not None:
             await self._fail("rate_limit_exceeded", exceeded)
             return False

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from clew.core.errors import BadRequest
+from clew.core.limits import Price
 from clew.providers.anthropic import Anthropic
 from clew.providers.nobody import Nobody
 from clew.providers.openai_compatible import OpenAICompatible
@@ -39,7 +40,7 @@ class UpstreamSettings(msgspec.Struct, forbid_unknown_fields=True):
     """A model server: where it is, how it is spoken to, and for which models.
 
     `models` are names or patterns (`claude-*`); the names are listed even when the server lists
-    none. `key_env` names the environment variable that holds the key.
+    none. `key_env` names the environment variable that holds the key. `price` is what tokens cost.
     """
 
     url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]")]
@@ -47,6 +48,7 @@ class UpstreamSettings(msgspec.Struct, forbid_unknown_fields=True):
     key: str | None = None
     key_env: str | None = None
     models: tuple[str, ...] = ("*",)
+    price: Price | None = None
 
     @property
     def secret(self) -> str | None:
@@ -95,6 +97,11 @@ class Catalog:
             return self._scripted
         found = (server for one, server in self._upstreams if one.answers_for(model))
         return next(found, Nobody())
+
+    def price_of(self, model: str) -> Price | None:
+        """What the model's tokens cost, where somebody has said so."""
+        prices = (one.price for one, _ in self._upstreams if one.answers_for(model))
+        return None if self(model) is self._scripted else next(prices, None)
 
     async def models(self) -> list[ModelEntry]:
         """The models that can be asked, as far as they can be known; a server that is down has

@@ -66,9 +66,14 @@ class CodeInterpreter:
         self._files = CodeFiles(store, now)
         self._sessions = Sessions(self._sandbox, sessions_max, idle_s)
 
-    async def problem(self) -> str | None:
-        """Why this tool cannot be offered here, if it cannot."""
-        return await self._sandbox.problem()
+    def problem(self, config: dict[str, Any]) -> tuple[str, str] | None:
+        """A sandbox that is not there at all is known at once; that it works is seen when it is
+        first offered."""
+        missing = self._sandbox.missing()
+        if missing is not None:
+            return "type", missing
+        refused = refusal_of(config, self._sandbox.limits)
+        return None if refused is None else ("container", refused)
 
     async def close(self) -> None:
         """End all sessions; nothing of them is left."""
@@ -144,9 +149,15 @@ def container_of(place: Place) -> str:
 def refusal(place: Place, limits: Limits) -> str | None:
     """Why the tool cannot be had as it was asked for."""
     container = place.config.get("container")
+    if isinstance(container, str) and container != container_of(place):
+        return f"Container '{container}' is not the one of this conversation."
+    return refusal_of(place.config, limits)
+
+
+def refusal_of(config: dict[str, Any], limits: Limits) -> str | None:
+    """The same, whatever the conversation."""
+    container = config.get("container")
     if isinstance(container, str):
-        if container != container_of(place):
-            return f"Container '{container}' is not the one of this conversation."
         return None
     asked = container or {}
     policy = asked.get("network_policy") or {}

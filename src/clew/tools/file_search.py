@@ -84,6 +84,12 @@ class FileSearch:
         self._store, self._searcher, self._now = store, searcher, now
         self._waits_for, self._wait_s, self._tokens = waits_for, wait_s, tokens
 
+    def problem(self, config: Json) -> tuple[str, str] | None:
+        return None
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
     async def offer(self, place: Place, seen: Sequence[Json]) -> Offer:
         return Offer([Function(NAME, _DESCRIPTION, _PARAMETERS)])
 

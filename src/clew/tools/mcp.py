@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,6 +85,8 @@ class Mcp:
         await self._sessions.close()
 
     def problem(self, config: dict[str, Any]) -> tuple[str, str] | None:
+        if find_spec("mcp") is None:
+            return "type", "needs the extra 'mcp': pip install 'clew[mcp]'."
         return problem_of(config)
 
     async def offer(self, place: Place, seen: Sequence[dict[str, Any]]) -> Offer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import apsw
 import msgspec
 
@@ -36,8 +34,9 @@ def lock(db: apsw.Connection, project: str, thread: str) -> Lock:
     row = db.execute(SQL["lock_thread"], (thread, project)).fetchone()
     if row is None:
         raise NotFound("thread", thread)
-    stands: Any = row[:-1]
-    return Lock(*stands, bool(row[-1]), project, thread)
+    no, revision, last_seq, active_run, parent, parent_seq, in_line, on_busy, told = row
+    ends = revision, last_seq, active_run, parent, parent_seq, in_line, on_busy
+    return Lock(no, *ends, bool(told), project, thread)
 
 
 def check_revision(found: Lock, if_revision: int | None) -> None:

@@ -87,7 +87,7 @@ class Sandbox:
         """Why code cannot run here, for whoever can change it; None when a sandbox really ran."""
         if self._works:
             return None
-        found = self._missing()
+        found = self.missing()
         if found is None:
             found = await self._probe()
         self._works = found is None
@@ -121,7 +121,8 @@ class Sandbox:
         finally:
             os.close(reading)
 
-    def _missing(self) -> str | None:
+    def missing(self) -> str | None:
+        """What there is not of what a sandbox needs, without trying it."""
         if sys.platform != "linux" or not architecture_known(platform.machine()):
             return "code_interpreter needs Linux on x86_64 or aarch64."
         if shutil.which(self._bwrap) is None:
