@@ -55,8 +55,8 @@ async def rotate_secret(server: Server, request: Request) -> Answer:
 
 async def test_webhook(server: Server, request: Request) -> Answer:
     """Send a sample at once, once; what the webhook answers is the answer, whatever it is."""
-    now, type = server.now(), request.body()["event_type"]
-    webhook = await _find(server, request)
+    now, webhook = server.now(), await _find(server, request)
+    type = request.body()["event_type"]
     thread = new_key(now)
     event = Delivery(new_key(now), thread, type, now, sample(type, thread, now))
     outcome = await server.deliverer.tell(webhook, event)
