@@ -8,6 +8,7 @@ from bench.load import Load
 from bench.measure import Row
 from bench.pieces import (
     disk,
+    file_search,
     http_append,
     http_read,
     in_process,
@@ -27,6 +28,7 @@ PIECES: dict[str, Piece] = {
     "thread-length": thread_length.measure,
     "in-process": in_process.measure,
     "relay": relay.measure,
+    "file-search": file_search.measure,
     "disk": disk.measure,
     "start": start.measure,
 }

@@ -7,6 +7,7 @@ ALTER TABLE vector_store_files ADD COLUMN dimensions INTEGER;
 CREATE TABLE chunk_bits (
     body TEXT NOT NULL,
     number INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
     bits BLOB NOT NULL,
     PRIMARY KEY (body, number)
 ) STRICT, WITHOUT ROWID;
