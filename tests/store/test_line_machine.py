@@ -25,7 +25,8 @@ from .comparison import Comparison, new_name, run_machine
 recent = st.integers(0, 7)
 """Chooses among the newest: runs and items that wait, mostly, and some that waited."""
 counts = st.integers(0, 2)
-policies = st.sampled_from([None, "queue", "queue", "steer", "steer", *ON_BUSY])
+defaults = st.sampled_from(["queue", "queue", "queue", "steer", *ON_BUSY])
+policies = st.none() | defaults
 holders = st.sampled_from([None, "one", "two"])
 retries = st.sampled_from([None, None, ("k1", "f1", False), ("k1", "f2", False)])
 ends = st.sampled_from(["completed", *sorted(TERMINAL)])
@@ -34,7 +35,7 @@ ends = st.sampled_from(["completed", *sorted(TERMINAL)])
 class LineMachine(Comparison):
     """A thread that is busy most of the time, in an engine and in the model."""
 
-    @initialize(chain=st.booleans(), policy=st.none() | st.sampled_from(ON_BUSY))
+    @initialize(chain=st.booleans(), policy=policies)
     def begin(self, chain: bool, policy: str | None) -> None:
         at, items = self.tick(), self.new_items(1)
         thread = Thread(new_name("t"), at, at, chain=chain, on_busy=policy)
@@ -43,13 +44,16 @@ class LineMachine(Comparison):
 
     # what comes
 
-    @rule(policy=policies, project=st.sampled_from(ON_BUSY), count=counts, holder=holders)
-    def run_comes(self, policy: str | None, project: str, count: int, holder: str | None) -> None:
-        self._create(count, on_busy=OnBusy(policy, project), lease=self.lease(holder))
-
-    @rule(policy=st.sampled_from(ON_BUSY), retry=retries)
-    def run_comes_once(self, policy: str, retry: Any) -> None:
-        self._create(1, on_busy=OnBusy(policy), once=self.once(retry))
+    @rule(policy=policies, project=defaults, count=counts, holder=holders, retry=retries)
+    def run_comes(
+        self, policy: str | None, project: str, count: int, holder: str | None, retry: Any
+    ) -> None:
+        key, at, items = self.threads[0], self.tick(), self.new_items(count)
+        run = Run(new_name("run"), key, at, "m", expires_at=at + 9)
+        self.runs.append(run)
+        given = {"on_busy": OnBusy(policy, project), "lease": self.lease(holder)}
+        given["once"] = self.once(retry)
+        self.both(lambda s: s.create_run(self.project, run, items, **given), key)
 
     @rule(policy=policies, count=st.integers(1, 2), retry=retries)
     def items_come(self, policy: str | None, count: int, retry: Any) -> None:
@@ -57,14 +61,14 @@ class LineMachine(Comparison):
         given = {"on_busy": OnBusy(policy, "queue"), "once": self.once(retry)}
         self.both(lambda s: s.append_items(self.project, key, items, at, **given), key)
 
-    @rule(policy=st.sampled_from(ON_BUSY), item=recent)
+    @rule(policy=defaults, item=recent)
     def item_comes_twice(self, policy: str, item: int) -> None:
         """Under an id that the log or the line may have already, or had."""
         key, at, new = self.threads[0], self.tick(), self.new_items(1)
         new[0].id = self.item(item)
         self.both(lambda s: s.append_items(self.project, key, new, at, on_busy=OnBusy(policy)), key)
 
-    @rule(policy=st.sampled_from(ON_BUSY))
+    @rule(policy=defaults)
     def thread_has_a_policy(self, policy: str) -> None:
         key, at = self.threads[0], self.tick()
         self.both(lambda s: s.update_thread(self.project, key, at, on_busy=policy), key)
@@ -78,6 +82,8 @@ class LineMachine(Comparison):
         run = self._active_run()
         if run is not None and not run.is_terminal:
             next = sorted(MOVES[run.status] - TERMINAL) or [run.status]
+            if run.status in ("queued", "in_progress"):
+                next = ["in_progress", "in_progress", "requires_action", *next]
             given = {"changed": self.changed(run, item), "calls": [self.call(run)]}
             given |= {"lease": self.lease(holder), "steps": steps}
             self._move(run, next[status % len(next)], count, **given)
@@ -108,27 +114,15 @@ class LineMachine(Comparison):
     # who works on them
 
     @rule(holder=st.sampled_from(["one", "two"]), wait=st.integers(0, 12))
-    def run_is_claimed(self, holder: str, wait: int) -> None:
+    def run_is_looked_after(self, holder: str, wait: int) -> None:
+        """Who holds a run holds it on; later somebody finds it due, and takes it."""
+        runs = [Due(self.project, run.thread, run.key) for run in self.runs]
+        held = self.lease(holder)
+        self.same(lambda s: s.hold_runs(runs, held))
         self.now += wait
         key, lease, at = self.threads[0], self.lease(holder), self.now
+        self.same(lambda s: self._due(s, at))
         self.both(lambda s: s.claim_run(self.project, key, lease, at), key)
-
-    @rule(holder=st.sampled_from(["one", "two"]))
-    def runs_are_held(self, holder: str) -> None:
-        runs = [Due(self.project, run.thread, run.key) for run in self.runs]
-        lease = self.lease(holder)
-        self.same(lambda s: s.hold_runs(runs, lease))
-
-    @rule(wait=st.integers(0, 12))
-    def due_runs_are_listed(self, wait: int) -> None:
-        """The machines of a session share a database: what is due of others is passed over."""
-        at = self.now + wait
-
-        async def mine(store: Any) -> list[str]:
-            due = await store.list_due(at, 100_000)
-            return sorted(one.run for one in due if one.project == self.project)
-
-        self.same(mine)
 
     # what waits, and what is shared
 
@@ -162,11 +156,10 @@ class LineMachine(Comparison):
 
     # what the rules stand on
 
-    def _create(self, count: int, **given: Any) -> None:
-        key, at, items = self.threads[0], self.tick(), self.new_items(count)
-        run = Run(new_name("run"), key, at, "m", expires_at=at + 9)
-        self.runs.append(run)
-        self.both(lambda s: s.create_run(self.project, run, items, **given), key)
+    async def _due(self, store: Any, at: int) -> list[str]:
+        """The machines of a session share a database: what is due of others is passed over."""
+        due = await store.list_due(at, 100_000)
+        return sorted(one.run for one in due if one.project == self.project)
 
     def _move(self, run: Run, status: str, count: int, **given: Any) -> None:
         stands, at, items = self.stands(run), self.tick(), self.new_items(count, run.key)

@@ -115,7 +115,7 @@ class ItemVerbs(Answers):
         return log.to_items(thread, rows)
 
     async def get_item(self, project: str, thread: str, item: str) -> Item:
-        return await log.find_shown(self, project, thread, item)
+        return await log.find_known(self, project, thread, item)
 
     async def update_item(
         self,
@@ -131,7 +131,7 @@ class ItemVerbs(Answers):
         async def act(tx: Transaction) -> Item:
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
-            old = await log.find_shown(tx, project, thread, item)
+            old = await log.find_known(tx, project, thread, item)
             if not old.is_message:
                 raise BadRequest("Only a message has metadata.", "message_id")
             new = with_metadata(old, metadata)
@@ -159,7 +159,7 @@ class ItemVerbs(Answers):
         async def act(tx: Transaction) -> Thread:
             found = await lock_lineage(tx, project, thread)
             check_revision(found, if_revision)
-            old = await log.find_shown(tx, project, thread, item)
+            old = await log.find_known(tx, project, thread, item)
             if old.seq:
                 await log.change(tx, found, old, None)
                 await forget(tx, thread, old.run)

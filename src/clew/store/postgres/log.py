@@ -82,8 +82,16 @@ async def find(reader: Engine | Transaction, project: str, thread: str, id: str)
 
 
 async def find_shown(reader: Engine | Transaction, project: str, thread: str, id: str) -> Item:
-    """The item a thread shows under an id, or, with the seq 0, one that waits in its line."""
-    row = await _find(reader, project, thread, id)
+    """The item a thread shows under an id."""
+    return _shown(id, await find(reader, project, thread, id))
+
+
+async def find_known(reader: Engine | Transaction, project: str, thread: str, id: str) -> Item:
+    """The same, or with the seq 0 an item that waits in the thread's line."""
+    return _shown(id, await _find(reader, project, thread, id))
+
+
+def _shown(id: str, row: Row) -> Item:
     if row[2] is None:
         raise NotFound("item", id)
     return to_item(row)

@@ -14,11 +14,14 @@ from clew.testing.conformance.assistants import Assistants
 from clew.testing.conformance.chunks import Chunks, Indexing
 from clew.testing.conformance.compactions import Compactions
 from clew.testing.conformance.completions import Completions
+from clew.testing.conformance.cut_offs import CutOffs, Steering
 from clew.testing.conformance.events import Events
 from clew.testing.conformance.files import Files, Uploads
 from clew.testing.conformance.forks import Forks
 from clew.testing.conformance.grants import Grants
 from clew.testing.conformance.items import Crowds, Items, Pages
+from clew.testing.conformance.leases import Leases, Records
+from clew.testing.conformance.lines import LineErasure, Lines
 from clew.testing.conformance.projects import Projects
 from clew.testing.conformance.retries import Retries
 from clew.testing.conformance.routing import RoutingRules
@@ -42,6 +45,12 @@ class ThreadConformance(
     Runs,
     Moves,
     RunErasure,
+    Lines,
+    LineErasure,
+    CutOffs,
+    Steering,
+    Leases,
+    Records,
     Compactions,
     Retries,
     Projects,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from clew.core.assistants import Assistant
+from clew.core.busy import OnBusy
 from clew.core.errors import ClewError, NotFound, Replayed
 from clew.core.ids import new_item_id, new_key, new_run_key
 from clew.core.items import Item, message, new_item
@@ -110,6 +111,38 @@ async def end_run(store: Store, project: str, run: Run, status: str = "completed
     """The run after a move; a terminal one frees its thread."""
     ended = msgspec.structs.replace(run, status=status)
     return await store.move_run(project, run.status, ended, now_ms=T0)
+
+
+async def queued_run(store: Store, project: str, thread: str, text: str, at: int = T0) -> Run:
+    """A run that asks something and is made, or waits in line."""
+    return await store.create_run(
+        project, new_run(thread, at), users(text), on_busy=OnBusy("queue")
+    )
+
+
+async def working_run(store: Store, project: str, thread: str) -> Run:
+    return await move_to(store, project, await active_run(store, project, thread), "in_progress")
+
+
+async def asking_run(store: Store, project: str, thread: str, said: str) -> Run:
+    """A run that waits for its client."""
+    run = await store.create_run(project, new_run(thread), users(said))
+    run = await move_to(store, project, run, "in_progress")
+    return await move_to(store, project, run, "requires_action")
+
+
+async def move_to(
+    store: Store,
+    project: str,
+    run: Run,
+    status: str,
+    *items: Item,
+    was: str | None = None,
+    **given: Any,
+) -> Run:
+    """The run in another status, after whatever the move brings."""
+    next = msgspec.structs.replace(run, status=status)
+    return await store.move_run(project, was or run.status, next, items, now_ms=T0 + 1, **given)
 
 
 # what is there
