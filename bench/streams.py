@@ -2,9 +2,9 @@
 
     python -m bench.streams URL STREAMS [--one-by-one | --hold]      < a JSON list of [path, body]
 
-Streams take the requests in turn. It says, as JSON, how many streams ended and how long each took
-to its first word. With `--hold` it says so as soon as each has its first word, and then holds them
-open until its input ends.
+Streams take the requests in turn. It says, as JSON, how many streams ended, how long each took to
+its first word and to its end, and how long all of them took together. With `--hold` it says so as
+soon as each has its first word, and then holds them open until its input ends.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Reading(asyncio.Protocol):
     def __init__(self, request: bytes) -> None:
         self._request, self._tail = request, b""
         self.first_ms: float | None = None
+        self.whole_ms: float | None = None
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -46,6 +47,7 @@ class Reading(asyncio.Protocol):
             self.first.set_result(None)
         self._tail = (self._tail + data)[-len(ENDED) :] if len(data) < 16 else data[-len(ENDED) :]
         if self._tail == ENDED:
+            self.whole_ms = (time.perf_counter() - self._began) * 1000
             self._end(True)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -71,15 +73,20 @@ async def read(
 ) -> None:
     asked = [encoded(path, urlsplit(url).netloc, body) for path, body in requests]
     begun: list[Reading] = []
+    began = time.perf_counter()
     async with asyncio.timeout(SECONDS_MAX):
         for number in range(streams):
             begun.append(await _begin(url, asked[number % len(asked)]))
             if one_by_one:
                 await begun[-1].ended
         await asyncio.gather(*(one.first if hold else one.ended for one in begun))
-    firsts = [one.first_ms for one in begun if one.first_ms is not None]
-    ended = sum(one.ended.done() and one.ended.result() for one in begun)
-    print(msgspec.json.encode({"ended": ended, "first_ms": firsts}).decode(), flush=True)
+    said = {
+        "ended": sum(one.ended.done() and one.ended.result() for one in begun),
+        "first_ms": [one.first_ms for one in begun if one.first_ms is not None],
+        "whole_ms": [one.whole_ms for one in begun if one.whole_ms is not None],
+        "seconds": time.perf_counter() - began,
+    }
+    print(msgspec.json.encode(said).decode(), flush=True)
     if hold:
         await asyncio.to_thread(sys.stdin.read)
 

@@ -14,6 +14,7 @@ from bench.pieces import (
     in_process,
     postgres_append,
     relay,
+    runs,
     start,
     thread_length,
 )
@@ -28,6 +29,7 @@ PIECES: dict[str, Piece] = {
     "thread-length": thread_length.measure,
     "in-process": in_process.measure,
     "relay": relay.measure,
+    "runs": runs.measure,
     "file-search": file_search.measure,
     "disk": disk.measure,
     "start": start.measure,

@@ -37,6 +37,8 @@ class Read(msgspec.Struct):
 
     ended: int
     first_ms: list[float]
+    whole_ms: list[float] = []
+    seconds: float = 0.0
 
 
 def measure(plan: Plan, load: Load) -> Iterator[Row]:
