@@ -12,7 +12,7 @@ from ..server.served import CLEW, SECONDS_MAX, bare_environment
 
 
 def test_the_demo_goes_from_end_to_end(tmp_path: Path):
-    """Three turns through two faces, a SIGKILL between them, and the ticket found again."""
+    """Four turns through two faces, a SIGKILL in the middle of one, and the ticket found again."""
     done = subprocess.run(
         [*CLEW, "demo", "--store", f"sqlite:///{tmp_path}/demo.db"],
         cwd=tmp_path,
@@ -26,7 +26,9 @@ def test_the_demo_goes_from_end_to_end(tmp_path: Path):
     assert re.search(r"thread thread_\w+", said)
     assert re.search(r"kill -9 \d+", said)
     assert said.count("INV-20391") >= 2
-    assert said.index("kill -9") < said.index("responses |")
+    assert (
+        said.index("kill -9") < said.index("taken over and completed") < said.index("responses |")
+    )
     assert "T-2093" in said
     assert f"sqlite:///{tmp_path}/demo.db" in said
     assert (tmp_path / "demo.db").exists()

@@ -1,8 +1,9 @@
 """`clew demo`: one support case, by the official client, over real HTTP, through both faces.
 
-A customer asks about a charge, gives an invoice number, the server is killed with SIGKILL and
-started again, and the refund question is answered from the thread: this time through the
-Conversations and Responses APIs. Then the thread is found by its ticket.
+A customer asks about a charge and gives an invoice number. In the middle of the next answer the
+server is killed with SIGKILL; another one takes the run over and finishes it. The last question is
+answered from the thread through the Conversations and Responses APIs, and the thread is found by
+its ticket.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 MODEL = "scripted"
+WORDS_BEFORE_THE_CRASH = 6
+MESSAGES = 9
+"""Four questions, their answers, and what was said of the answer that was cut off."""
 SCRIPT = Path(__file__).with_name("demo.yaml")
 METADATA = {"account_id": "acct_4711", "ticket_id": "T-2093"}
 _READY = "clew listening on "
@@ -64,11 +68,13 @@ def demo(store: str | None, *, keep_serving: bool) -> int:
     store = store or f"sqlite:///{_new_file()}"
     server = Server(store)
     try:
-        thread_id = _first_turns(_client(server))
-        print(f"\n-- kill -9 {server.pid}: the server is gone; starting it again --\n")
-        server.kill()
+        client = _client(server)
+        thread_id, assistant_id = _first_turns(client)
+        run_id = _cut_off_turn(server, client, thread_id, assistant_id)
+        print(f"\n-- kill -9 {server.pid}: the server is gone in mid-answer; starting another --\n")
         server = Server(store)
         client = _client(server)
+        _finished_turn(client, thread_id, run_id)
         _last_turn(client, thread_id)
         _look_back(server, client, thread_id, store)
         if keep_serving:
@@ -79,7 +85,7 @@ def demo(store: str | None, *, keep_serving: bool) -> int:
     return 0
 
 
-def _first_turns(client: OpenAI) -> str:
+def _first_turns(client: OpenAI) -> tuple[str, str]:
     assistant = client.beta.assistants.create(
         model=MODEL, name="Billing support", instructions="Help with charges and refunds."
     )
@@ -98,7 +104,37 @@ def _first_turns(client: OpenAI) -> str:
         _check(run.status == "completed", f"the run ended as {run.status}")
         newest = client.beta.threads.messages.list(thread.id, limit=1).data[0]
         _say("threads", "assistant", newest.content[0].text.value)  # type: ignore[union-attr]
-    return thread.id
+    return thread.id, assistant.id
+
+
+def _cut_off_turn(server: Server, client: OpenAI, thread_id: str, assistant_id: str) -> str:
+    """A question whose answer is only begun when the server is killed; the id of the run."""
+    text = "And what happens next?"
+    _say("threads", "user", text)
+    client.beta.threads.messages.create(thread_id, role="user", content=text)
+    run_id, said = "", ""
+    with client.beta.threads.runs.create(
+        thread_id, assistant_id=assistant_id, stream=True
+    ) as events:
+        for event in events:
+            if event.event == "thread.run.created":
+                run_id = event.data.id
+            elif event.event == "thread.message.delta":
+                said += event.data.delta.content[0].text.value  # type: ignore[index, union-attr, operator]
+                if said.count(" ") >= WORDS_BEFORE_THE_CRASH:
+                    break
+        _say("threads", "assistant", f"{said.strip()} …")
+        server.kill()
+    return run_id
+
+
+def _finished_turn(client: OpenAI, thread_id: str, run_id: str) -> None:
+    """The same run, taken over: who held it is not heard of any more."""
+    run = client.beta.threads.runs.poll(run_id, thread_id=thread_id, poll_interval_ms=100)
+    _check(run.status == "completed", f"the run that was cut off ended as {run.status}")
+    newest = client.beta.threads.messages.list(thread_id, limit=1).data[0]
+    _say("threads", "assistant", newest.content[0].text.value)  # type: ignore[union-attr]
+    print(f"{'':>10} | the same run, {run_id[:16]}…, taken over and {run.status}\n")
 
 
 def _last_turn(client: OpenAI, thread_id: str) -> None:
@@ -115,7 +151,7 @@ def _look_back(server: Server, client: OpenAI, thread_id: str, store: str) -> No
     items = list(client.conversations.items.list(_conversation(thread_id), order="asc"))
     messages = list(client.beta.threads.messages.list(thread_id, order="asc"))
     same = [item.id for item in items] == [message.id for message in messages]
-    _check(same and len(items) == 6, "the two faces do not show the same six messages")
+    _check(same and len(items) == MESSAGES, "the two faces do not show the same messages")
     query = {"metadata[ticket_id]": METADATA["ticket_id"]}
     found: Any = client.get("/threads", cast_to=object, options={"params": query})
     _check([each["id"] for each in found["data"]] == [thread_id], "the ticket finds no thread")
