@@ -106,17 +106,17 @@ class Asking:
         )
 
     async def asked(
-        self, window: Window, budget: Budget, *, spent: bool = False
+        self, window: Window, budget: Budget, *, spent: bool = False, called: bool = False
     ) -> tuple[Finish, Window]:
         """Ask; what is too long for the model is asked again without its oldest items, if it may
         be. A model that has said something is never asked again. With `spent`, it may call no
-        more of our tools.
+        more of our tools; one that has `called` some need not call more.
         """
         await self._look_at_tools(window)
         first, shrinks = self.output.next_index, 0
         while True:
             request = request_of(self._ledger.run, await self._attached(window.items), budget)
-            request = self._toolbox.equip(request, spent=spent)
+            request = self._toolbox.equip(request, spent=spent, called=called)
             try:
                 return await self.ask(window, request, self.output.take), window
             except ProviderError as error:

@@ -36,8 +36,8 @@ async def take_over(ledger: Ledger, hosting: Hosting) -> None:
     changed = []
     for item in stored:
         index = begun.get(item.id)
+        hosting.calls += hosting.toolbox.is_call(item)
         if hosting.toolbox.does(item):
-            hosting.calls += 1
             index = ledger.begin(item, data=item.data()) if index is None else index
             gone = hosting.toolbox.lost(item)
             if gone is None:

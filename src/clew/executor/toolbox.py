@@ -93,10 +93,13 @@ class Toolbox:
         files = [file for item in self._seen for file in files_of(item)]
         return cite(text, searches) + cited(text, files)
 
-    def equip(self, request: ModelRequest, *, spent: bool = False) -> ModelRequest:
+    def equip(
+        self, request: ModelRequest, *, spent: bool = False, called: bool = False
+    ) -> ModelRequest:
         """The request with our tools as functions, and what they did as calls and outputs.
 
-        When the run's calls are `spent` there are none to choose from.
+        When the run's calls are `spent` there are none to choose from. A model that had to call a
+        tool, and has `called` one, is free: else it would have to call on for ever.
         """
         items = [shown for item in request.items for shown in self._shown(item, request.items)]
         if not self._ours:
@@ -105,6 +108,7 @@ class Toolbox:
         offered = [] if spent else [_function(function) for function in self._functions]
         tools = [tool for tool in self._run.tools if id(tool) not in ours] + offered
         choice = _choice(request.tool_choice, offered) if tools else None
+        choice = "auto" if called and choice not in (None, "none") else choice
         return replace(request, items=items, tools=tools, tool_choice=choice)
 
     def ask(self, asked: Asked) -> Json:
@@ -132,6 +136,10 @@ class Toolbox:
             "in_progress",
             self._by_kind[item.kind].begun,
         )
+
+    def is_call(self, item: Item) -> bool:
+        """Whether an item is a call of ours, done or not."""
+        return item.kind in self._by_kind
 
     def begun(self, item: Item) -> Item:
         """The item, its work begun."""

@@ -185,7 +185,8 @@ class Turn:
         window = await asking.compacted(await asking.window(budget))
         if window.starved:
             return await self._cut_short("max_prompt_tokens")
-        finish, window = await asking.asked(window, budget, spent=self._hosting.is_spent)
+        spent, called = self._hosting.is_spent, self._hosting.calls > 0
+        finish, window = await asking.asked(window, budget, spent=spent, called=called)
         self._hosting.steps += 1
         asked, reason = asking.output.asked, finish.reason
         if reason in ("length", "content_filter"):
