@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from clew.tools.addresses import Gate
+from clew.tools.gate import Gate
 from clew.tools.mcp_failures import (
     INVALID_PARAMS,
     Failure,

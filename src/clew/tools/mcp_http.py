@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from clew.tools.addresses import Gate, Unreachable
+from clew.tools.gate import Gate, Unreachable
 from clew.tools.mcp_failures import INVALID_ANSWER, LOST, Failure
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024

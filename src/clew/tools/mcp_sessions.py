@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from clew.tools.addresses import Gate
+from clew.tools.gate import Gate
 from clew.tools.mcp_failures import INVALID_ANSWER, MESSAGE_MAX, TIMED_OUT, Failure, refused
 from clew.tools.mcp_http import ANSWER_BYTES_MAX, NO_MESSAGE, Wire
 from clew.tools.mcp_servers import Server

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from ipaddress import (
     IPv4Address,
@@ -19,27 +19,9 @@ from ipaddress import (
     ip_network,
 )
 
+from clew.core.addresses import is_refused
+
 Address = IPv4Address | IPv6Address
-
-_NEVER = tuple(
-    ip_network(network)
-    for network in (
-        "0.0.0.0/8",
-        "::/128",
-        "169.254.0.0/16",  # link-local; the metadata of most clouds
-        "fe80::/10",
-        "fd00:ec2::254/128",  # metadata of Amazon's cloud
-        "100.100.100.200/32",  # of Alibaba's
-        "168.63.129.16/32",  # of Microsoft's
-        "192.0.0.192/32",  # of Oracle's
-        "224.0.0.0/4",
-        "ff00::/8",
-        "255.255.255.255/32",
-    )
-)
-"""Never a server that anybody means, but often one that gives away a machine's own keys."""
-
-_NAT64 = ip_network("64:ff9b::/96")
 
 
 class Unreachable(Exception):
@@ -72,7 +54,7 @@ class Gate:
         return addresses
 
     def _check(self, name: str, address: Address) -> None:
-        if any(meant in network for meant in _meant(address) for network in _NEVER):
+        if is_refused(address):
             raise Unreachable("its address is reserved or link-local")
         if self._any or any(fnmatchcase(name, pattern) for pattern in self._names):
             return
@@ -88,13 +70,3 @@ def _read(pattern: str) -> IPv4Network | IPv6Network | str:
         if not pattern or set("/: \t\n") & set(pattern):
             raise ValueError(f"not a host, a pattern of hosts or a network: {pattern!r}") from None
     return pattern.lower().rstrip(".")
-
-
-def _meant(address: Address) -> Iterator[Address]:
-    """The address, and the one of IPv4 that is packed into it."""
-    yield address
-    if isinstance(address, IPv6Address):
-        packed = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            packed.append(IPv4Address(int(address) & 0xFFFF_FFFF))
-        yield from (inner for inner in packed if inner is not None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clew.tools.addresses import Gate, Unreachable
+from clew.tools.gate import Gate, Unreachable
 
 
 def looked_up(host: str, allow: Sequence[str] | None, found: Sequence[str] = ()) -> list[str]:
