@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
             print(f"clew listening on {self._url}", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """A run that takes too long fails while its followers are there, so that they are told."""
+        """Runs come to their end, or are left to others, while their followers are there."""
         draining = asyncio.create_task(self._drain())
         await super().shutdown(sockets)
         await draining
