@@ -7,19 +7,23 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
 from clew.core.errors import ClewError
-from clew.core.ids import new_item_id, new_key
+from clew.core.ids import new_item_id, new_key, new_run_key
 from clew.core.items import message
 from clew.core.paging import ThreadQuery
+from clew.core.runs import Call, Lease, Run
 from clew.core.threads import Receipt, Thread
 from clew.store.postgres import PostgresStore
+from clew.store.postgres.engine import SQL, Row, Transaction
 from clew.store.postgres.metadata import from_jsonb, to_jsonb
 from clew.store.postgres.schema import migrate
 
 NOW = 1_700_000_000_000
+PLAIN_MOVE = ["lock_thread", "get_run", "touch_thread", "move_run"]
 
 
 _END_CONNECTIONS = (
@@ -178,6 +182,65 @@ def test_nothing_is_left_that_no_thread_shows(postgres_database: str):
         gone = f"thread_id IN ('{root}', '{middle}', '{left}', '{right}')"
         assert _rows(postgres_database, "items", gone) == 0
         assert _rows(postgres_database, "threads", gone) == 0
+        await store.close()
+
+    run(main())
+
+
+def test_a_move_asks_no_more_than_it_must(postgres_database: str, monkeypatch: pytest.MonkeyPatch):
+    """A round trip for what a move brings; the line is asked for only where something waits."""
+    asked: list[str] = []
+    whole = Transaction.run
+
+    async def noting(self: Transaction, name: str, **params: Any) -> list[Row]:
+        asked.append(name)
+        return await whole(self, name, **params)
+
+    monkeypatch.setattr(Transaction, "run", noting)
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres_database)
+        thread = (await store.create_thread("p", new_thread())).key
+        turn = Run(new_run_key(thread, NOW), thread, NOW, "m")
+        turn = await store.create_run("p", turn, lease=Lease("me", NOW))
+
+        async def moved(status: str, **given: Any) -> list[str]:
+            nonlocal turn
+            asked.clear()
+            next = msgspec.structs.replace(turn, status=status)
+            given = {"now_ms": NOW, "lease": Lease("me", NOW), "steps": True} | given
+            turn = await store.move_run("p", turn.status, next, **given)
+            return list(asked)
+
+        assert await moved("in_progress") == PLAIN_MOVE
+        said = [message(new_item_id("assistant", NOW), "assistant", t, NOW, turn.key) for t in "ab"]
+        calls = [Call(f"{turn.key}{n}", turn.key, "m", "p", NOW, None, 1, 1) for n in (1, 2)]
+        with_more = await moved("in_progress", items=said, calls=calls)
+        assert sorted(with_more) == sorted([*PLAIN_MOVE, "insert_item", "insert_call"])
+        changed = await moved("in_progress", changed=said)
+        assert sorted(changed) == sorted([*PLAIN_MOVE, "change_items"])
+        assert await moved("completed") == PLAIN_MOVE
+        await store.close()
+
+    run(main())
+
+
+def test_what_is_due_is_found_by_its_index(postgres_database: str):
+    """So is what is held on, run by run, although the table was never analyzed."""
+
+    async def main() -> None:
+        store = await PostgresStore.open(postgres_database)
+        connection = await store.connect()
+        held = {"threads": ["t"], "runs": ["r"], "holder": "me", "until": NOW}
+        for name, given, by in (
+            ("list_due", {"now": NOW, "limit": 9}, "Index Scan using runs_due on runs"),
+            ("hold_run", held, "(thread_id = asked.thread_id) AND (id = asked.run)"),
+        ):
+            cursor = await connection.execute(b"EXPLAIN " + SQL[name], given)
+            plan = "\n".join(line for (line,) in await cursor.fetchall())
+            assert "Seq Scan" not in plan
+            assert by in plan
+        await connection.close()
         await store.close()
 
     run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from clew.core.busy import OnBusy
 from clew.core.compactions import compaction
 from clew.core.ids import new_item_id
 from clew.core.items import Item, new_item
@@ -84,3 +85,18 @@ class Compactions(Proof):
         await store.append_items(project, chain.key, [summary(3), summary(1)], T0)
         await store.erase_run(project, chain.key, run.key, new_receipt(chain.key))
         assert [item.seq for item in await log(store, project, chain.key)] == [1, 5]
+
+    @proof
+    async def test_a_summary_of_a_withdrawn_run_goes_with_it(
+        self, store: Store, project: str
+    ) -> None:
+        """Whoever wrote it, and only what stands for that run; other items stay."""
+        thread = (await stored_thread(store, project, "a")).key
+        run = await store.create_run(project, new_run(thread), users("b"))
+        cut = msgspec.structs.replace(run, status="in_progress")
+        output = [summary(1), summary(2), summary(2, run.key)]
+        cut = await store.move_run(project, "queued", cut, output, now_ms=T0)
+        waits = msgspec.structs.replace(cut, status="requires_action")
+        await store.move_run(project, "in_progress", waits, now_ms=T0)
+        await store.append_items(project, thread, users("c"), T0, on_busy=OnBusy("rollback"))
+        assert [item.seq for item in await log(store, project, thread)] == [1, 3, 6]

@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from clew.core.busy import OnBusy
 from clew.core.runs import Run
 from clew.store.events import News
 from clew.store.store import Store
@@ -107,6 +108,22 @@ class Events(Proof):
         assert await kept(store, project, run) == []
         assert await kept(store, project, neighbour) == [(0, b"kept")]
         assert await store.get_run(project, run.thread, run.key) == moved
+
+    @proof
+    async def test_a_withdrawn_run_is_forgotten(self, store: Store, project: str) -> None:
+        """Its events are gone with its items, and later ones are not kept; the newcomer's are."""
+        run = await running(store, project)
+        await store.append_events([news(project, run, 0, b"secret")], T0)
+        new = new_run(run.thread)
+        await store.create_run(project, new, on_busy=OnBusy("rollback"))
+        stands = await store.get_run(project, run.thread, run.key)
+        ended = msgspec.structs.replace(stands, status="cancelled")
+        await store.move_run(project, stands.status, ended, now_ms=T0)
+        new = await store.get_run(project, run.thread, new.key)
+        all = [news(project, run, 1, b"late"), news(project, new, 0, b"kept")]
+        await store.append_events(all, T0)
+        assert await kept(store, project, run) == []
+        assert await kept(store, project, new) == [(0, b"kept")]
 
     @proof
     async def test_erasing_what_was_asked_keeps_events(self, store: Store, project: str) -> None:
