@@ -4,6 +4,9 @@
 VENV ?= .venv
 ARGS ?=
 
+# Most tests wait rather than compute. Those that tell what the server was asked share a worker.
+parallel := -n 3 --dist loadgroup
+
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -34,7 +37,7 @@ serve: $(VENV)/.demo ## Serve on http://127.0.0.1:8787
 	@exec $(bin)/clew serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests on SQLite and on a real PostgreSQL
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest $(or $(ARGS),$(parallel))
 
 test-faults: $(VENV)/.dev ## Run the long fault matrices
 	@$(bin)/python -m pytest -m faults $(ARGS)
