@@ -42,6 +42,11 @@ class Reply(msgspec.Struct):
     hangs: bool = False
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of five, the sixth has to knock again a second later, and again
+
+
 class Receiver:
     """`reply` decides what a request is answered; whatever came is in `told`, in its order."""
 
@@ -60,8 +65,7 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/hook"
         if tls:
