@@ -38,9 +38,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.at = time.time_ns() // 1_000_000
+        self.is_running = False
 
     def __call__(self) -> int:
-        return self.at
+        return time.time_ns() // 1_000_000 if self.is_running else self.at
 
 
 class Settled:
@@ -320,6 +321,8 @@ def test_processes_share_the_work(url: str):
         with Receiver() as receiver:
             async with AsyncExitStack() as stack:
                 scenes = [await stack.enter_async_context(scene(url)) for _ in range(3)]
+                for one in scenes:
+                    one.clock.is_running = True
                 here = scenes[0]
                 await here.webhook(receiver)
                 await here.webhook(receiver)
