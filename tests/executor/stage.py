@@ -83,9 +83,14 @@ class Stage:
 
     project = "proj"
 
-    def __init__(self, store: SQLiteStore, *answers: list[Any]) -> None:
+    def __init__(self, store: SQLiteStore, *answers: list[Any], **options: Any) -> None:
         self.store, self.provider, self.ms = store, Told(*answers), T0
-        self.executor = Executor(store, lambda _: self.provider, self.now)
+        self._options = options
+        self.executor = self.another()
+
+    def another(self) -> Executor:
+        """An executor like that of another process on this store."""
+        return Executor(self.store, lambda _: self.provider, self.now, **self._options)
 
     def now(self) -> int:
         self.ms += 1
@@ -142,10 +147,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*answers: list[Any]) -> AsyncIterator[Stage]:
-    """A stage whose model will give these answers."""
+async def stage(*answers: list[Any], **options: Any) -> AsyncIterator[Stage]:
+    """A stage whose model will give these answers; `options` are the executor's."""
     store = await SQLiteStore.open(":memory:")
-    here = Stage(store, *answers)
+    here = Stage(store, *answers, **options)
     try:
         yield here
     finally:
@@ -173,6 +178,9 @@ def in_words(item: Item) -> str:
         return f"{data['name']}({data['arguments']}){broken}"
     if item.kind == "compaction":
         return f"= {summary_of(item)}"
+    if item.kind.endswith("_call"):
+        outcome = data["output"] or data["error"] or data["status"]
+        return f"{data['name']}({data['arguments']}) = {outcome}"
     return f"{item.kind}: {item.text()}{broken}" if item.is_message else f"-> {data['output']}"
 
 

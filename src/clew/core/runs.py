@@ -153,7 +153,7 @@ def moved(run: Run, stands: Run, last_seq: int | None) -> Run:
         first_seq=stands.first_seq,
         input_seq=stands.input_seq,
         last_seq=seq,
-        turn=seq if run.status == "queued" else stands.turn,
+        turn=seq if run.status == "queued" != stands.status else stands.turn,
         withdrawn=stands.withdrawn or run.withdrawn,
         attempts=stands.attempts,
         place=None if run.is_terminal else stands.place,

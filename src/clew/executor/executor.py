@@ -232,11 +232,18 @@ class Executor:
 
     async def go_on(self, project: str, thread: str) -> None:
         """The thread may be free: work on what it goes on with, if nobody does."""
-        if self._is_draining:
+        if self._is_draining or self._works_on(thread):
             return  # it stays due, and is found by whoever looks next
         run = await self._store.claim_run(project, thread, self._watch.lease(), self._now())
         if run is not None:
             await self._resume(project, run)
+
+    def _works_on(self, thread: str) -> bool:
+        """Whether a run of this thread is ours, though we may have been late to hold its lease."""
+        return any(
+            turn.is_stored and not turn.live.over and thread_of_run(key) == thread
+            for key, turn in self._turns.items()
+        )
 
     async def heed(self, project: str, thread: str) -> None:
         """Somebody may have told the thread's active run to stop, or ended it."""

@@ -12,6 +12,7 @@ from clew.core.events import ItemBegan, ItemEnded, RunChanged
 from clew.core.items import Item
 from clew.core.runs import Call, Lease, Run, move
 from clew.executor.live import Live
+from clew.executor.retelling import retell
 from clew.executor.windows import Readable
 
 
@@ -91,6 +92,12 @@ class Ledger:
 
     def end(self, index: int, item: Item) -> None:
         self.live.tell(ItemEnded(index, item))
+
+    def retell(self, item: Item) -> None:
+        """Tell an item of the log from its beginning to its end: nobody has heard of it."""
+        for event in retell(self.next_index, item):
+            self.live.tell(event)
+        self.next_index += 1
 
     async def move(self, status: str, **changes: Any) -> None:
         """The run comes to another status."""

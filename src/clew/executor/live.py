@@ -48,7 +48,7 @@ class Live:
         live = cls(_as_of("queued", run))
         if kept:
             live.events = kept
-        elif run.status != "queued":
+        if run.status != "queued" and live.run.status == "queued":
             live.tell(RunChanged(_as_of("in_progress", run)))
         return live
 

@@ -162,7 +162,8 @@ class Recorder:
     def _news(self, record: _Record, packed: bytes) -> News:
         run, turn = record.run, record.live.turn
         until = max(self._now(), run.expires_at) + EVENTS_KEPT_MS
-        return News(record.project, run.thread, run.key, turn, record.kept, until, packed)
+        first, attempt = record.kept, run.attempts
+        return News(record.project, run.thread, run.key, turn, first, until, packed, attempt)
 
     def _was_kept(self, record: _Record, size: int) -> None:
         record.kept = size

@@ -28,7 +28,8 @@ async def take_over(ledger: Ledger, hosting: Hosting) -> None:
     log, run = ledger.log, ledger.run
     stored = await items_of_turn(log, ledger.project, run)  # type: ignore[arg-type]
     for call in await log.list_calls(ledger.project, run.thread, run.key):
-        hosting.steps += call.started_at >= (run.started_at or 0)
+        is_step = call.ended_at is not None and call.error is None
+        hosting.steps += is_step and call.started_at >= (run.started_at or 0)
         if call.ended_at is None:
             ledger.note(replace(call, ended_at=ledger.now(), error=LOST))
     begun = {e.id: e.index for e in ledger.live.events if isinstance(e, ItemBegan)}
@@ -44,7 +45,9 @@ async def take_over(ledger: Ledger, hosting: Hosting) -> None:
                 hosting.pending[item.id] = index, item
             else:
                 changed.append((index, gone))
-        elif index is not None and item.id not in ended:
+        elif index is None:
+            ledger.retell(item)
+        elif item.id not in ended:
             ledger.end(index, item)
     hosting.client_calls = bool(unanswered(stored))
     hosting.approvals = any(item.kind == "mcp_approval_request" for item in stored)

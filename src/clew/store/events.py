@@ -16,7 +16,10 @@ EVENTS_KEPT_MS = 86_400_000
 
 
 class News(msgspec.Struct, frozen=True):
-    """Events of a turn from number `first` on, encoded; they may go once it is `until`."""
+    """Events of a turn from number `first` on, encoded; they may go once it is `until`.
+
+    `attempt` is the run's `attempts` as whoever tells this took the run up.
+    """
 
     project: str
     thread: str
@@ -25,6 +28,7 @@ class News(msgspec.Struct, frozen=True):
     first: int
     until: int
     events: bytes
+    attempt: int = 1
 
 
 class EventVerbs(Protocol):
@@ -33,8 +37,10 @@ class EventVerbs(Protocol):
     async def append_events(self, news: Sequence[News], now_ms: int) -> None:
         """Keep what is new of any number of runs, in one transaction.
 
-        News of a run that is not there (any more), or whose events were erased, are dropped. News
-        that came before with the same `first` are replaced. Some events whose time is over go.
+        News of a run that is not there (any more), or whose events were erased, are dropped; so
+        are those of an attempt after which there was another: who was stopped for longer than its
+        lease, and goes on, is heard no more. News that came before with the same `first` are
+        replaced. Some events whose time is over go.
         """
         ...
 

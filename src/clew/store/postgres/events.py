@@ -22,6 +22,7 @@ class EventVerbs(Engine):
             "firsts": [one.first for one in news],
             "untils": [one.until for one in news],
             "events": [one.events for one in news],
+            "attempts": [one.attempt for one in news],
         }
 
         async def act(tx: Transaction) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from clew.core.busy import OnBusy
-from clew.core.runs import Run
+from clew.core.runs import Lease, Run
 from clew.store.events import News
 from clew.store.store import Store
 from clew.testing.conformance.proof import (
@@ -30,7 +30,7 @@ Told = list[tuple[int, bytes]]
 
 def news(project: str, run: Run, first: int, events: bytes, **fields: int) -> News:
     turn, until = fields.get("turn", run.last_seq), fields.get("until", T0 + 1)
-    return News(project, run.thread, run.key, turn, first, until, events)
+    return News(project, run.thread, run.key, turn, first, until, events, run.attempts)
 
 
 async def running(store: Store, project: str) -> Run:
@@ -93,6 +93,28 @@ class Events(Proof):
         assert await kept(store, project, run) == [(0, b"kept")]
         assert await kept(store, foreign, run) == []
         assert await kept(store, project, erased) == []
+
+    @proof
+    async def test_who_lost_a_run_is_not_heard(self, store: Store, project: str) -> None:
+        """News of an earlier attempt are dropped, also when the run is over; what it told before
+        stays, and the news of others beside it are kept."""
+        thread, mine, yours = new_thread(), Lease("me", T0 + 100), Lease("you", T0 + 300)
+        run = await store.create_run(project, new_run(thread.key), thread=thread, lease=mine)
+        await store.append_events([news(project, run, 0, b"a")], T0)
+        taken = await store.claim_run(project, run.thread, yours, T0 + 200)
+        assert taken is not None
+        other = await running(store, project)
+        late = [news(project, run, 0, b"A"), news(project, run, 1, b"B")]
+        await store.append_events([*late, news(project, other, 0, b"x")], T0)
+        assert await kept(store, project, run) == [(0, b"a")]
+        await store.append_events([news(project, taken, 1, b"b")], T0)
+        going = msgspec.structs.replace(taken, status="in_progress")
+        going = await store.move_run(project, "queued", going, now_ms=T0, lease=yours)
+        over = msgspec.structs.replace(going, status="completed")
+        over = await store.move_run(project, "in_progress", over, now_ms=T0, lease=yours)
+        await store.append_events([*late, news(project, over, 2, b"c")], T0)
+        assert await kept(store, project, run) == [(0, b"a"), (1, b"b"), (2, b"c")]
+        assert await kept(store, project, other) == [(0, b"x")]
 
     @proof
     async def test_erasing_an_item_forgets_its_run(self, store: Store, project: str) -> None:

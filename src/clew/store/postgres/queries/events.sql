@@ -1,13 +1,15 @@
 -- name: append_events
 -- Keep what is new of any number of turns, but for runs that are not there or whose events were
--- erased. The runs are held until the end, so that an erasure comes before this or after it.
+-- erased, or that somebody else has taken up since. The runs are held until the end, so that an
+-- erasure, or somebody else, comes before this or after it.
 INSERT INTO events (thread_id, run, turn, first, until, events)
 SELECT news.thread_id, news.run, news.turn, news.first, news.until, news.events
 FROM unnest(%(threads)s::text[], %(projects)s::text[], %(runs)s::text[], %(turns)s::bigint[],
-            %(firsts)s::bigint[], %(untils)s::bigint[], %(events)s::bytea[])
-     AS news (thread_id, project, run, turn, first, until, events)
+            %(firsts)s::bigint[], %(untils)s::bigint[], %(events)s::bytea[], %(attempts)s::int[])
+     AS news (thread_id, project, run, turn, first, until, events, attempt)
 JOIN threads t ON t.thread_id = news.thread_id AND t.project = news.project AND NOT t.erased
 JOIN runs r ON r.thread_id = news.thread_id AND r.id = news.run AND NOT r.forgotten
+  AND coalesce((r.body::json ->> 'attempts')::int, 1) <= news.attempt
 ORDER BY r.thread_id, r.id FOR SHARE OF r
 ON CONFLICT (thread_id, run, turn, first) DO UPDATE SET events = excluded.events
 

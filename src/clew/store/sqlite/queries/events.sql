@@ -1,9 +1,11 @@
 -- name: append_events
--- Keep what is new of a turn, unless its run is not there or its events were erased.
+-- Keep what is new of a turn, unless its run is not there or its events were erased, or somebody
+-- else has taken the run up since.
 INSERT INTO events (thread, run, turn, first, until, events)
 SELECT t.no, r.no, :turn, :first, :until, :events
 FROM threads t JOIN runs r ON r.key = :run AND r.thread = t.no
 WHERE t.key = :thread AND t.project = :project AND NOT t.erased AND NOT r.forgotten
+  AND coalesce(r.body ->> '$.attempts', 1) <= :attempt
 ON CONFLICT (thread, run, turn, first) DO UPDATE SET events = excluded.events
 
 -- name: list_events
