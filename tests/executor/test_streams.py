@@ -32,7 +32,7 @@ from clew.providers.provider import (
 )
 from clew.wire.items import encode_item
 from clew.wire.response_events import ResponseStream
-from clew.wire.run_events import DONE, RunStream
+from clew.wire.run_events import RunStream
 from clew.wire.steps import FOUND, encode_steps
 
 from ..wire.official import strict
@@ -157,12 +157,12 @@ def played(deltas: list[Any], status: str) -> tuple[Run, list[Event], list[Item]
 
 
 def blocks(encoder: Any, events: list[Event]) -> list[bytes]:
-    said = b"".join([encoder.encode(event) for event in events]).removesuffix(DONE)
-    return said.split(b"\n\n")[:-1]
+    said = b"".join([encoder.encode(event) for event in events]).split(b"\n\n")[:-1]
+    return [block for block in said if not block.startswith(b"event: done\n")]
 
 
 def decoded(block: bytes) -> tuple[str, Any]:
-    name, data = block.split(b"\n")
+    name, _, data = block.split(b"\n")
     return name.removeprefix(b"event: ").decode(), msgspec.json.decode(data.removeprefix(b"data: "))
 
 

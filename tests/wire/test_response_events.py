@@ -61,9 +61,10 @@ def stream(*events: Event, **options: Any) -> list[Any]:
     said = b"".join([encoder.encode(event) for event in events])
     read = []
     for block in said.split(b"\n\n")[:-1]:
-        name, data = block.split(b"\n")
+        name, id, data = block.split(b"\n")
         decoded = msgspec.json.decode(data.removeprefix(b"data: "))
         assert name == b"event: " + decoded["type"].encode()
+        assert id == b"id: %d" % decoded["sequence_number"]
         read.append(strict(cast(Any, ResponseStreamEvent), decoded))
     first = options.get("after", -1) + 1
     assert [event.sequence_number for event in read] == list(range(first, first + len(read)))

@@ -125,6 +125,7 @@ def test_the_response_object() -> None:
         "metadata": {},
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
+        "clew": {"attempts": 1},
     }
 
 

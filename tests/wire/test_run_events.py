@@ -68,13 +68,17 @@ def stream(*events: Event, encoder: RunStream | None = None) -> list[Any]:
     """What a client reads: every event as the SDK types it, without the closing mark."""
     encoder = encoder or RunStream()
     blocks = b"".join([encoder.encode(event) for event in events]).split(b"\n\n")[:-1]
-    if blocks[-1] == b"event: done\ndata: [DONE]":
-        blocks.pop()
+    ids = [block.split(b"\n")[1] for block in blocks]
+    first = int(blocks[0].split(b"\n")[1].removeprefix(b"id: ")) if b"." not in ids[0] else None
+    if first is not None:
+        assert ids == [b"id: %d" % number for number in range(first, first + len(ids))]
+    if blocks[-1].startswith(b"event: done\n"):
+        assert blocks.pop().endswith(b"\ndata: [DONE]")
     return [_read(block) for block in blocks]
 
 
 def _read(block: bytes) -> Any:
-    name, data = block.split(b"\n")
+    name, _, data = block.split(b"\n")
     event = {
         "event": name.removeprefix(b"event: ").decode(),
         "data": msgspec.json.decode(data.removeprefix(b"data: ")),
@@ -215,8 +219,9 @@ def test_the_stream_says_when_it_is_done(status: str, done: bool) -> None:
     """After the end of a run, or a pause, comes the closing mark, and nowhere else."""
     encoder = RunStream()
     encoder.encode(changed("queued"))
-    mark = b"event: done\ndata: [DONE]\n\n"
-    assert encoder.encode(changed(status, error=ERROR)).endswith(mark) == done
+    *_, mark, end = encoder.encode(changed(status, error=ERROR)).split(b"\n\n")
+    assert (mark.startswith(b"event: done\n") and mark.endswith(b"\ndata: [DONE]")) == done
+    assert end == b""
 
 
 BEGINNING = (changed("queued"), changed("in_progress"))

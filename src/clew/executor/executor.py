@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from clew.core.errors import BadRequest, ClewError, NotFound
 from clew.core.events import RunChanged
 from clew.core.ids import thread_of_run
@@ -122,9 +124,12 @@ class Executor:
         """Work on a run as it was stored, or wait until it comes to its turn. It may be another
         than was `asked` for: the one that is steered."""
         if asked is not None and run.key != asked.key:
-            return self.following(run.key) or self.recall(project, run)
+            return self.following(run.key) or self.recall(project, run, run.turn)
         if run.place is None:
             return self.start(project, run)
+        begun = self.following(run.key)
+        if begun is not None:
+            return begun  # its turn came before it was known here that it waits
         live = Live(run)
         self._waiting[run.key] = project, live
         return live
@@ -357,7 +362,7 @@ class Executor:
             error = {"code": "server_error", "message": f"Given up after {ATTEMPTS_MAX} attempts."}
             await self._move(project, run, "failed", error=error)
         elif run.attempts == 1:
-            self.start(project, run, live=live)
+            self.start(project, run, live=live or Live(replace(run, place=1)))
         else:
             kept = await read_kept(self._store, project, run, run.turn, 0)
             self.start(project, run, live=Live.again(run, kept), kept=len(kept))

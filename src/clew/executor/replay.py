@@ -73,6 +73,9 @@ class Replay(Live):
     async def _read_on(self) -> None:
         """Some more events, or the end."""
         run = self._stands
+        if run.waits_in_line and not self.events:
+            self.events.append(RunChanged(run))
+            return
         news = await read_kept(self._store, self._project, run, self.turn, len(self.events))
         self.events += news
         if self.events and is_end(self.events[-1]):

@@ -17,9 +17,10 @@ from clew.executor.live import Live
 from clew.executor.relay import compaction
 from clew.executor.unstored import Unstored
 from clew.executor.windows import read_window
+from clew.server.events import LAST_EVENT_ID, last_event_id, run_items, tell
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
 from clew.server.places import begin, check_references, find_run, place_of, reference
-from clew.server.runs import recall, run_items, tell
+from clew.server.runs import recall
 from clew.wire import response_requests as requests
 from clew.wire import responses, threads
 from clew.wire.errors import Face
@@ -27,6 +28,8 @@ from clew.wire.fields import page_of
 from clew.wire.response_events import ResponseStream
 
 TOO_LONG = "context_length_exceeded"
+DIGITS_MAX = 15
+"""Of the number of an event."""
 
 
 async def create_response(server: Server, request: Request) -> Answer | Stream:
@@ -162,8 +165,17 @@ async def _replay(server: Server, request: Request, run: Run, query: dict[str, A
         )
     live = await recall(server, request.project, run.key, run)
     padding = random_part if query.get("include_obfuscation") else None
-    after = query.get("starting_after", -1)
+    last = last_event_id(request)
+    after = query.get("starting_after", -1) if last is None else _number(last)
     return Stream(tell(live, ResponseStream(after, query.get("include"), padding)))
+
+
+def _number(id: str) -> int:
+    """The number of the last event that a client got which comes back."""
+    if not (id.isascii() and id.isdigit() and len(id) <= DIGITS_MAX):
+        message = f"Invalid '{LAST_EVENT_ID}': expected the sequence_number of an event."
+        raise BadRequest(message, LAST_EVENT_ID, "invalid_value")
+    return int(id)
 
 
 async def _told(live: Live, body: dict[str, Any]) -> Answer | Stream:

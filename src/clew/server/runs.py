@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
-from typing import Any, Protocol
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
 from clew.core.assistants import Assistant
 from clew.core.errors import IllegalMove, NotFound, Replayed
-from clew.core.events import Event
 from clew.core.ids import key_of, new_item_id, new_run_key
 from clew.core.items import Item, new_item, unanswered
-from clew.core.paging import LIMIT_MAX, Page
+from clew.core.paging import Page
 from clew.core.runs import Run, move
 from clew.core.threads import Thread
 from clew.executor.live import Live
 from clew.server import routing
+from clew.server.events import LAST_EVENT_ID, last_event_id, run_items, stream_of, tell
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
 from clew.server.tool_resources import index_given
 from clew.store.runs import Moved
 from clew.wire import messages, runs, steps, threads
 from clew.wire.errors import Face
 from clew.wire.fields import encode_page, page_of
-from clew.wire.run_events import RunStream
+from clew.wire.run_events import RunStream, decode_event_id
 from clew.wire.tool_resources import decode_attachments
 
 _MADE_WITH_RUN = 2
@@ -31,10 +31,6 @@ _MADE_WITH_RUN = 2
 
 _POLL_AFTER = (b"openai-poll-after-ms", b"200")
 """How soon the official client's polling helpers look again; without it, after a second."""
-
-
-class Encoder(Protocol):
-    def encode(self, event: Event) -> bytes: ...
 
 
 async def create_run(server: Server, request: Request) -> Answer | Stream:
@@ -63,6 +59,8 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
     live = server.executor.receive(request.project, made, run)
     if made.place is not None:
         await server.executor.heed(request.project, thread)
+    if made.key != run.key and body.get("stream"):  # it steers another
+        return await stream_of(server, request.project, made, made.turn, include=include)
     return _told(live, made, body, RunStream(include=include))
 
 
@@ -171,7 +169,21 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
         raise IllegalMove(lost.run.status, "queued") from None
     answered = {data["call_id"]: data["output"] for data in outputs}
     live = server.executor.start(request.project, moved)
-    return _told(live, moved, body, RunStream(answered=(calls, answered)))
+    return _told(live, moved, body, RunStream(answered=(calls, answered), turn=moved.turn))
+
+
+async def stream_run(server: Server, request: Request) -> Stream:
+    """The events of a run's newest turn, or those that come after one that a client got."""
+    query = request.query()
+    run = await find_run(server, request)
+    turn, after = run.turn, 0
+    last, param = last_event_id(request), LAST_EVENT_ID
+    if last is None:
+        last, param = query.get("starting_after"), "starting_after"
+    if last is not None:
+        turn, after = decode_event_id(last, param)
+    include = query.get("include", ())
+    return await stream_of(server, request.project, run, turn, include=include, after=after)
 
 
 async def list_steps(server: Server, request: Request) -> Answer:
@@ -197,18 +209,6 @@ async def get_step(server: Server, request: Request) -> Answer:
 # what responses need too
 
 
-async def run_items(server: Server, project: str, run: Run) -> list[Item]:
-    """The items a run wrote, oldest first."""
-    items: list[Item] = []
-    more, after = True, None
-    while more:
-        page = Page(LIMIT_MAX, "asc", after)
-        found, more = await server.store.list_items(project, run.thread, page, run=run.key)
-        items += found
-        after = items[-1].id if items else None
-    return items
-
-
 async def find_run(server: Server, request: Request) -> Run:
     """The run a path names; one whose time is over has expired when somebody looks."""
     thread, key = request.key("thread"), request.key("run", 1)
@@ -219,12 +219,6 @@ async def find_run(server: Server, request: Request) -> Run:
 async def recall(server: Server, project: str, key: str, run: Run) -> Live:
     """What happened in a run: as it happens, or told again."""
     return server.executor.recall(project, run)
-
-
-async def tell(live: Live, encoder: Encoder) -> AsyncIterator[bytes]:
-    """The events of a run as bytes, those that came together in one piece."""
-    async for events in live.follow():
-        yield b"".join([encoder.encode(event) for event in events])
 
 
 def _told(live: Live, run: Run, body: dict[str, Any], stream: RunStream) -> Answer | Stream:
@@ -278,12 +272,9 @@ async def _again_after(
         raise replayed
     run = await _first_run(server, request, replayed)
     items = await run_items(server, request.project, run)
-    outputs = {given["tool_call_id"]: given.get("output") or "" for given in body["tool_outputs"]}
-    answered = [item for item in items if item.data().get("call_id") in outputs]
-    calls = [item for item in answered if item.kind == "function_call"]
-    turn = answered[-1].seq if answered else run.input_seq
-    live = server.executor.recall(request.project, run, turn)
-    return Stream(tell(live, RunStream(answered=(calls, outputs))))
+    answered = {given["tool_call_id"] for given in body["tool_outputs"]}
+    turns = [item.seq for item in items if item.data().get("call_id") in answered]
+    return await stream_of(server, request.project, run, turns[-1] if turns else run.turn)
 
 
 async def _first_run(server: Server, request: Request, replayed: Replayed) -> Run:
@@ -372,6 +363,7 @@ ROUTES = [
         "Submit tool outputs",
         runs.SUBMIT,
     ),
+    Route("GET", f"{_ONE}/events", stream_run, _F, "Stream a run", query=runs.EVENTS),
     Route("GET", _STEPS, list_steps, _F, "List run steps", query=runs.LIST_STEPS),
     Route("GET", f"{_STEPS}/{{step_id}}", get_step, _F, "Retrieve a run step", query=runs.INCLUDE),
 ]

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from clew.core.errors import BadRequest, Busy, ClewError
 from clew.core.ids import new_key, random_part
 from clew.executor.live import Live
+from clew.server.events import tell
 from clew.server.http import (
     BODY_MAX,
     Request,
@@ -35,7 +36,6 @@ from clew.server.http import (
 from clew.server.logs import request_id
 from clew.server.places import Begun, Place, begin, end_expired
 from clew.server.responses import CREATE
-from clew.server.runs import tell
 from clew.wire import response_sockets as sockets
 from clew.wire.errors import encode_error
 from clew.wire.response_events import ResponseStream

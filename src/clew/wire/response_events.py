@@ -130,7 +130,7 @@ class ResponseStream:
         self._begun = True
         if self._include is None:
             self._include = run.settings.get("include") or ()
-        if not run.settings.get("background"):
+        if not run.settings.get("background") and run.place is None:
             return self._say_response("created", run, "in_progress")
         created = self._say_response("created", run, "queued")
         return created + self._say_response("queued", run, "queued")
@@ -244,9 +244,9 @@ class ResponseStream:
             return b""
         encoded = _encode(text)
         if self._padding is None:
-            return template % (number, encoded)
+            return template % (number, number, encoded)
         padding = self._padding()[: PAD_TO - len(encoded) % PAD_TO]
-        return template % (number, encoded, padding.encode())
+        return template % (number, number, encoded, padding.encode())
 
     def _say_response(self, event: str, run: Run, status: str | None = None) -> bytes:
         if self._number <= self._after:
@@ -265,7 +265,8 @@ class ResponseStream:
         if number <= self._after:
             return b""
         type = f"response.{event}"
-        return sse(type, {"type": type, "sequence_number": number, **place, **rest})
+        data = {"type": type, "sequence_number": number, **place, **rest}
+        return sse(type, data, b"%d" % number)
 
 
 def _place(event: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from clew.core.items import OUTPUTS, Item, new_item
 from clew.core.runs import EXPIRES_AFTER_MS, Run
 from clew.wire import items
 from clew.wire.fields import seconds
+from clew.wire.runs import standing
 
 _KEPT = """temperature top_p top_logprobs tool_choice parallel_tool_calls max_output_tokens
     max_tool_calls reasoning truncation include background stream prompt context_management
@@ -119,6 +120,7 @@ def encode_response(
         "metadata": run.metadata,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
+        "clew": standing(run),
     }
 
 

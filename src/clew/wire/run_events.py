@@ -2,15 +2,21 @@
 
 What it says of steps is what `clew.wire.steps` says of them afterwards. A step that is whole is
 told when something else follows: only then is it known whether the run's usage is told with it.
+
+The events of a turn are numbered from 1, and each names its number in its `id`, behind the turn
+where that is not the first: `7`, `42.7`. The same events always have the same numbers, so a stream
+can be gone on with after any of them. A thread made by the same request is told of before, as 0.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from clew.core.errors import BadRequest
 from clew.core.events import (
     AnnotationAdded,
     ArgumentsAdded,
@@ -41,12 +47,21 @@ from clew.wire.steps import (
 )
 from clew.wire.threads import encode_thread
 
-DONE = b"event: done\ndata: [DONE]\n\n"
-
 _BROKEN_OFF = {"failed": "run_failed", "cancelled": "run_cancelled", "expired": "run_expired"}
 """How a run ended -> why a message that it left open is incomplete."""
 
+_EVENT_ID = re.compile(r"(?:([0-9]{1,15})\.)?([0-9]{1,15})\Z")
+
 _encode = msgspec.json.Encoder().encode
+
+
+def decode_event_id(id: str, param: str) -> tuple[int, int]:
+    """The turn and the number in the id of an event, which came as `param`."""
+    found = _EVENT_ID.match(id)
+    if found is None:
+        message = f"Invalid '{param}': expected the id of an event of this run, like '7' or '42.7'."
+        raise BadRequest(message, param, "invalid_value")
+    return int(found[1] or 0), int(found[2])
 
 
 class _Part(msgspec.Struct):
@@ -77,8 +92,8 @@ class RunStream:
     """Turns a run's events into bytes, one call of `encode` each; nothing comes after its end.
 
     `thread` was made by the same request. `answered` are the calls (with the outputs just
-    submitted) that let a paused run go on: their steps end first. `include` is what steps show
-    beyond the ordinary.
+    submitted) that let a paused run go on in this `turn`: their steps end first. `include` is what
+    steps show beyond the ordinary. With `after`, only what has a higher number comes out.
     """
 
     def __init__(
@@ -86,8 +101,13 @@ class RunStream:
         thread: Thread | None = None,
         answered: tuple[Sequence[Item], Mapping[str, str]] | None = None,
         include: Collection[str] = (),
+        *,
+        turn: int = 0,
+        after: int = 0,
     ) -> None:
         self._thread, self._answered, self._include = thread, answered, include
+        self._id = b"%d.%%d" % turn if turn else b"%d"
+        self._number, self._after = 0, after
         self._run: Run | None = None
         self._over = False
         self._steps: dict[int, _Step] = {}
@@ -103,9 +123,9 @@ class RunStream:
             case TextAdded():
                 return self._text_added(event)
             case ArgumentsAdded():
-                return self._templates[event.index] % _encode(event.arguments)
+                return self._delta(self._templates[event.index], event.arguments)
             case ItemProgressed(kind="code_interpreter_call", stage="code.delta"):
-                return self._templates[event.index] % _encode(event.data.get("delta") or "")
+                return self._delta(self._templates[event.index], event.data.get("delta") or "")
             case AnnotationAdded():
                 return self._annotation_added(event)
             case ItemBegan():
@@ -127,22 +147,22 @@ class RunStream:
         waiting = [call for call in self._calls if call.kind == "function_call"]
         encoded = encode_run(run, waiting)
         if before is None and run.status == "queued" and self._answered is None:
-            said += sse("thread.run.created", encoded)
-        said += sse(f"thread.run.{run.status}", encoded)
+            said += self._say("thread.run.created", encoded)
+        said += self._say(f"thread.run.{run.status}", encoded)
         if run.is_terminal or run.status == "requires_action":
             self._over = True
-            said += DONE
+            said += self._say("done", b"[DONE]")
         return said
 
     def _opening(self, run: Run) -> bytes:
         said = b""
         if self._thread is not None:
-            said += sse("thread.created", encode_thread(self._thread))
+            said += sse("thread.created", encode_thread(self._thread), b"0")
         if self._answered is not None:
             calls, outputs = self._answered
             for row in rows(calls):
                 step = encode_row(run, row, outputs, self._include)
-                said += sse(f"thread.run.step.{step['status']}", step)
+                said += self._say(f"thread.run.step.{step['status']}", step)
         return said
 
     def _item_began(self, event: ItemBegan) -> bytes:
@@ -175,15 +195,17 @@ class RunStream:
         }
         return (
             self._step_began(event, message_details(event.id))
-            + sse("thread.message.created", message)
-            + sse("thread.message.in_progress", message)
+            + self._say("thread.message.created", message)
+            + self._say("thread.message.in_progress", message)
         )
 
     def _step_began(self, event: ItemBegan, details: dict[str, Any] | None = None) -> bytes:
         self._steps[event.index] = _Step(event)
         place = (event.id, event.kind, event.created_at)
         step = encode_step(self._started(), *place, "in_progress", details)
-        return sse("thread.run.step.created", step) + sse("thread.run.step.in_progress", step)
+        return self._say("thread.run.step.created", step) + self._say(
+            "thread.run.step.in_progress", step
+        )
 
     def _text_added(self, event: TextAdded) -> bytes:
         step = self._steps.get(event.index)
@@ -193,7 +215,8 @@ class RunStream:
         if part is None:
             return self._part_began(step, event.part, event.kind, event.text)
         part.pieces.append(event.text)
-        return part.template % _encode(event.text)
+        number = self._number = self._number + 1  # as in `_delta`, but for the call: most are these
+        return part.template % (number, _encode(event.text)) if number > self._after else b""
 
     def _part_began(self, step: _Step, place: int, kind: str, text: str) -> bytes:
         """The first delta of a part; the template is for those that follow."""
@@ -208,8 +231,10 @@ class RunStream:
         else:
             start, end = start + b'"type":"text","text":{"value":', b"}}]}}"
             first = {"text": {"value": text, "annotations": []}}
-        step.parts[place] = _Part(kind, sse_template("thread.message.delta", start, end), [text])
-        return _message_delta(id, place, "refusal" if kind == "refusal" else "text", first)
+        step.parts[place] = _Part(
+            kind, sse_template("thread.message.delta", start, end, self._id), [text]
+        )
+        return self._message_delta(id, place, "refusal" if kind == "refusal" else "text", first)
 
     def _annotation_added(self, event: AnnotationAdded) -> bytes:
         """Notes about files are shown, with the text they mark as far as it is said."""
@@ -224,19 +249,19 @@ class RunStream:
         note = to_thread_annotation(event.annotation, "".join(part.pieces))
         text = {"value": "", "annotations": [{"index": part.notes, **note}]}
         part.notes += 1
-        return said + _message_delta(event.id, event.part, "text", {"text": text})
+        return said + self._message_delta(event.id, event.part, "text", {"text": text})
 
     def _call_began(self, event: ItemBegan) -> bytes:
         said = b""
         if self._row is None:
             said += self._step_began(event)
             self._row = self._steps[event.index]
-        self._templates[event.index] = _call_template(
+        self._templates[event.index] = self._call_template(
             self._row, b'"type":"function","function":{"arguments":'
         )
         function = {"name": event.name, "arguments": "", "output": None}
         call = {"id": event.call_id, "type": "function", "function": function}
-        said += _step_delta(self._row, call)
+        said += self._step_delta(self._row, call)
         self._row.calls += 1
         return said
 
@@ -247,10 +272,10 @@ class RunStream:
             call: dict[str, Any] = {"type": "file_search", "file_search": {}}
         else:
             start = b'"type":"code_interpreter","code_interpreter":{"input":'
-            self._templates[event.index] = _call_template(step, start)
+            self._templates[event.index] = self._call_template(step, start)
             code = {"input": "", "outputs": []}
             call = {"type": "code_interpreter", "code_interpreter": code}
-        return said + _step_delta(step, {"id": event.id, **call})
+        return said + self._step_delta(step, {"id": event.id, **call})
 
     def _item_ended(self, event: ItemEnded) -> bytes:
         item, run = event.item, self._started()
@@ -265,7 +290,7 @@ class RunStream:
         said = self._step_told()
         if item.is_message:
             status = item.data()["status"]
-            said += sse(f"thread.message.{status}", encode_message(item, run.thread))
+            said += self._say(f"thread.message.{status}", encode_message(item, run.thread))
         else:
             status = item.data().get("status", "completed")
             said += self._outputs_told(step, item)
@@ -279,7 +304,7 @@ class RunStream:
             return b""
         outputs = [{"index": n, **one} for n, one in enumerate(code_outputs(item.data()))]
         call = {"type": "code_interpreter", "code_interpreter": {"outputs": outputs}}
-        return _step_delta(step, call) if outputs else b""
+        return self._step_delta(step, call) if outputs else b""
 
     def _step_of(self, index: int) -> _Step:
         """The step of the call at `index`: of its row, the one that began last before it."""
@@ -287,7 +312,7 @@ class RunStream:
 
     def _step_told(self) -> bytes:
         step, self._whole = self._whole, None
-        return b"" if step is None else sse(f"thread.run.step.{step['status']}", step)
+        return b"" if step is None else self._say(f"thread.run.step.{step['status']}", step)
 
     def _close_steps(self, run: Run) -> bytes:
         """Steps that the run leaves open end with it."""
@@ -298,7 +323,9 @@ class RunStream:
             steps.append(self._ended(run, step))
         if steps:
             steps[-1] = steps[-1] | {"usage": encode_usage(run.usage)}
-        return said + b"".join(sse(f"thread.run.step.{step['status']}", step) for step in steps)
+        return said + b"".join(
+            self._say(f"thread.run.step.{step['status']}", step) for step in steps
+        )
 
     def _ended(self, run: Run, step: _Step) -> dict[str, Any]:
         if step.items:
@@ -321,30 +348,37 @@ class RunStream:
             "assistant_id": f"asst_{run.assistant}" if run.assistant else None,
         }
         item = new_item(step.began.id, data, step.began.created_at, run.key)
-        return sse("thread.message.incomplete", encode_message(item, run.thread))
+        return self._say("thread.message.incomplete", encode_message(item, run.thread))
 
     def _started(self) -> Run:
         assert self._run is not None, "events of an item come after its run's"
         return self._run
 
+    # what is said, in numbered events
 
-def _message_delta(id: str, place: int, type: str, part: dict[str, Any]) -> bytes:
-    delta = {"content": [{"index": place, "type": type, **part}]}
-    data = {"id": id, "object": "thread.message.delta", "delta": delta}
-    return sse("thread.message.delta", data)
+    def _message_delta(self, id: str, place: int, type: str, part: dict[str, Any]) -> bytes:
+        delta = {"content": [{"index": place, "type": type, **part}]}
+        data = {"id": id, "object": "thread.message.delta", "delta": delta}
+        return self._say("thread.message.delta", data)
 
+    def _step_delta(self, step: _Step, call: dict[str, Any]) -> bytes:
+        details = {"type": "tool_calls", "tool_calls": [{"index": step.calls, **call}]}
+        id = step_id(step.began.id, step.began.kind)
+        data = {"id": id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+        return self._say("thread.run.step.delta", data)
 
-def _step_delta(step: _Step, call: dict[str, Any]) -> bytes:
-    details = {"type": "tool_calls", "tool_calls": [{"index": step.calls, **call}]}
-    id = step_id(step.began.id, step.began.kind)
-    data = {"id": id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
-    return sse("thread.run.step.delta", data)
+    def _call_template(self, step: _Step, start: bytes) -> bytes:
+        """More of the newest call of a step."""
+        head = (
+            b'{"id":"%b","object":"thread.run.step.delta","delta":{"step_details":'
+            b'{"type":"tool_calls","tool_calls":[{"index":%d,'
+        ) % (step_id(step.began.id, step.began.kind).encode(), step.calls)
+        return sse_template("thread.run.step.delta", head + start, b"}}]}}}", self._id)
 
+    def _delta(self, template: bytes, text: str) -> bytes:
+        number = self._number = self._number + 1
+        return template % (number, _encode(text)) if number > self._after else b""
 
-def _call_template(step: _Step, start: bytes) -> bytes:
-    """More of the newest call of a step."""
-    head = (
-        b'{"id":"%b","object":"thread.run.step.delta","delta":{"step_details":'
-        b'{"type":"tool_calls","tool_calls":[{"index":%d,'
-    ) % (step_id(step.began.id, step.began.kind).encode(), step.calls)
-    return sse_template("thread.run.step.delta", head + start, b"}}]}}}")
+    def _say(self, event: str, data: Any) -> bytes:
+        number = self._number = self._number + 1
+        return sse(event, data, self._id % number) if number > self._after else b""

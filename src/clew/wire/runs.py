@@ -103,6 +103,7 @@ UPDATE = Record({"metadata": METADATA})
 LIST = Record(PAGE)
 STEP_INCLUDE = ListOf(Choice("step_details.tool_calls[*].file_search.results[*].content"))
 INCLUDE = Record({"include": STEP_INCLUDE})
+EVENTS = Record({"include": STEP_INCLUDE, "starting_after": Text(32, 1)})
 LIST_STEPS = Record(PAGE | {"include": STEP_INCLUDE})
 SUBMIT = Record(
     {
@@ -224,15 +225,13 @@ def encode_run(run: Run, calls: Sequence[Item] = ()) -> dict[str, Any]:
         "parallel_tool_calls": settings.get("parallel_tool_calls", True),
         "response_format": nest_format(settings.get("text_format")),
         "reasoning_effort": (settings.get("reasoning") or {}).get("effort"),
-        **_standing(run, routed),
+        "clew": standing(run) | ({} if routed is None else {"routed_by": routed}),
     }
 
 
-def _standing(run: Run, routed: Any) -> dict[str, Any]:
-    """How the run stands: what Clew says of it beyond OpenAI's fields."""
-    standing = {"attempts": run.attempts}
-    place = {} if run.place is None else {"place": run.place}
-    return {"clew": standing | place | ({} if routed is None else {"routed_by": routed})}
+def standing(run: Run) -> dict[str, Any]:
+    """How the run stands, on either face: what Clew says of it beyond OpenAI's fields."""
+    return {"attempts": run.attempts} | ({} if run.place is None else {"place": run.place})
 
 
 def last_error(run: Run) -> dict[str, str] | None:
