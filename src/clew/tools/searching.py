@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from clew.core.embeddings import Vector
 from clew.core.rankings import CONSIDERED, Ranking, fuse
 from clew.core.vector_stores import Filter, Found, best, query_words
 from clew.store.store import Store
@@ -20,6 +19,9 @@ EMBED_TIMEOUT_S = 10.0
 """So long a search waits for the vector of a query; then it goes by words alone."""
 
 _AUTO = Ranking()
+
+Vectors = asyncio.Task[list[list[float]] | None] | None
+"""The vectors of the queries, on their way; None where meaning is not asked for."""
 
 
 class Searcher:
@@ -43,11 +45,13 @@ class Searcher:
         Raises NotFound for a store that is not there.
         """
         queries = [query for query in queries if query.strip()]
-        vectors = await self._vectors(queries) if ranking.by_meaning and queries else None
+        vectors: Vectors = None
+        if self._embedder is not None and ranking.by_meaning and queries:
+            vectors = asyncio.create_task(self._vectors(self._embedder, queries))
         asked = _Asked(project, stores, max(limit, CONSIDERED), filter)
         found = await asyncio.gather(
             *(
-                self._find(asked, query, vectors[place] if vectors else None, ranking)
+                self._find(asked, query, place, vectors, ranking)
                 for place, query in enumerate(queries)
             )
         )
@@ -55,15 +59,17 @@ class Searcher:
         return best(every, limit)
 
     async def _find(
-        self, asked: _Asked, query: str, vector: Vector | None, ranking: Ranking
+        self, asked: _Asked, query: str, place: int, vectors: Vectors, ranking: Ranking
     ) -> list[Found]:
-        """What one query finds. Without near chunks (none is of this model) words decide."""
-        if vector is None:
+        """What one query finds: words are looked for while its vector is on the way. Without near
+        chunks (none is of this model) words decide."""
+        if vectors is None:
             return await self._by_words(asked, query)
+        near = self._by_meaning(asked, place, vectors)
         if not ranking.by_words:
-            return await self._near(asked, vector) or await self._by_words(asked, query)
-        said, near = await asyncio.gather(self._by_words(asked, query), self._near(asked, vector))
-        return fuse(said, near, asked.limit, ranking) if near else said
+            return await near or await self._by_words(asked, query)
+        said, meant = await asyncio.gather(self._by_words(asked, query), near)
+        return fuse(said, meant, asked.limit, ranking) if meant else said
 
     async def _by_words(self, asked: _Asked, query: str) -> list[Found]:
         words = query_words(query)
@@ -73,21 +79,25 @@ class Searcher:
             )
         )
 
-    async def _near(self, asked: _Asked, vector: Vector) -> list[Found]:
-        assert self._embedder is not None
-        model = self._embedder.model
+    async def _by_meaning(
+        self, asked: _Asked, place: int, vectors: asyncio.Task[list[list[float]] | None]
+    ) -> list[Found]:
+        found = await asyncio.shield(vectors)
+        if found is None or self._embedder is None:
+            return []
+        model, vector = self._embedder.model, found[place]
         return await asked.of_each(
             lambda store: self._store.nearest_chunks(
                 asked.project, store, model, vector, asked.limit, filter=asked.filter
             )
         )
 
-    async def _vectors(self, queries: Sequence[str]) -> list[list[float]] | None:
-        if self._embedder is None:
-            return None
+    async def _vectors(
+        self, embedder: Embedder, queries: Sequence[str]
+    ) -> list[list[float]] | None:
         try:
             async with asyncio.timeout(EMBED_TIMEOUT_S):
-                return await self._embedder.embed_queries(queries)
+                return await embedder.embed_queries(queries)
         except (EmbeddingError, TimeoutError) as error:
             log.warning("a search goes by words alone: %s", error or "no vectors in time")
             return None
