@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,15 @@ def bare_environment(**more: str) -> dict[str, str]:
 class Served:
     """The process, and the URL it says it listens on."""
 
-    def __init__(self, *flags: str, folder: Path, environment: dict[str, str] | None = None):
+    def __init__(
+        self,
+        *flags: str,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        command: Sequence[str] = CLEW,
+    ):
         self.process = subprocess.Popen(
-            [*CLEW, "serve", *flags],
+            [*command, "serve", *flags],
             cwd=folder,
             env=environment or bare_environment(),
             stdout=subprocess.PIPE,

@@ -1,0 +1,102 @@
+"""SIGSTOP for longer than a lease, then SIGCONT: who was away changes nothing any more.
+
+Invariants 5 (at most one run writes to a thread at a time) and 7 (finished tool calls are not run
+twice), over real processes: what the one who took over wrote and told stays, to the byte.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import clew
+from clew.core.events import Event
+from clew.core.ids import key_of
+from clew.core.kept import unpack
+from clew.executor.replay import is_end
+from clew.server.http import DEFAULT_PROJECT
+
+from .matrix import (
+    ANSWER,
+    FOLDER,
+    Killed,
+    Point,
+    World,
+    ask,
+    begin,
+    check_calls,
+    ended,
+    flags_of,
+    follow_up,
+    texts,
+    world,
+)
+from .served import Served, serving
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[World]:
+    with world() as made:
+        yield made
+
+
+def written(store: clew.Clew, conversation: str, response: str) -> tuple[Any, ...]:
+    """Everything there is of a run that is over, and told to its end: its thread's items, itself,
+    its calls, its kept events."""
+    thread, run = key_of("thread", conversation), key_of("run", response)
+    while not is_end(told(store, thread, run)[-1]):
+        time.sleep(0.05)
+    items = store.read_items(DEFAULT_PROJECT, thread, below=1 << 62, limit=1_000)
+    whole = [(item.seq, item.id, item.body) for item in items]
+    at = DEFAULT_PROJECT, thread, run
+    return whole, store.get_run(*at), store.list_calls(*at), store.list_events(*at, 0)
+
+
+def told(store: clew.Clew, thread: str, run: str) -> list[Event]:
+    stands = store.get_run(DEFAULT_PROJECT, thread, run)
+    rows = store.list_events(DEFAULT_PROJECT, thread, run, 0)
+    return [event for _, packed in rows for event in unpack(packed, stands)]
+
+
+def stopped(here: World, server: Served, point: Point) -> tuple[str, str]:
+    """A turn whose server was stopped in the middle of it."""
+    here.forget()
+    here.go_on = threading.Event()
+    here.kills[point.verb, "case", point.number] = server.process
+    conversation: str = ask(server, "POST", "/v1/conversations", {})["id"]
+    return conversation, begin(here, server, conversation, "case", point.shape)
+
+
+@pytest.mark.parametrize("what", ["model", "tool"])
+def test_who_was_stopped_changes_nothing_any_more(
+    here: World, new_store_url: Callable[[], str], what: str
+) -> None:
+    """The model goes on with its answer, or the tool with its result, for one who is succeeded: it
+    is in no item and no event, and that one ends in peace."""
+    flags, point = flags_of(here, store_url := new_store_url()), Point("apart", what, "amid", 2)
+    with (
+        serving(*flags, folder=FOLDER) as zombie,
+        serving(*flags, folder=FOLDER) as other,
+        clew.open(store_url) as store,
+    ):
+        conversation, response = stopped(here, zombie, point)
+        done = ended(other, response)
+        assert (done["status"], texts(done["output"])[-1]) == ("completed", "".join(ANSWER))
+        follow_up(here, Killed(point, "case", conversation, response, 0.0), other)
+        was = written(store, conversation, response)
+        zombie.process.send_signal(signal.SIGCONT)
+        assert here.go_on is not None
+        here.go_on.set()
+        assert ask(zombie, "GET", f"/v1/responses/{response}") == done
+        assert zombie.stop() == 0  # what it had to write is written by now, or was refused
+        assert written(store, conversation, response) == was
+        items = store.read_items(
+            DEFAULT_PROJECT, key_of("thread", conversation), below=1 << 62, limit=1_000
+        )
+        check_calls(here, Killed(point, "case", conversation, response, 0.0), items)
+        assert ask(other, "GET", f"/v1/responses/{response}") == done
