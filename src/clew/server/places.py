@@ -66,7 +66,8 @@ async def begin(
     place = await place_of(server, project, body, now, memory)
     await check_references(server, project, place, body)
     said = requests.decode_input(body, now)
-    await _check_calls(server, project, place, said)
+    busy = server.busy(body.get("on_busy"))
+    await _check_calls(server, project, place, said, waits=_waits(body, place, busy))
     chain = body.get("conversation") is None
     thread = place.thread.key
     run = decode_response(body, thread, new_run_key(thread, now), now, chain=chain)
@@ -75,7 +76,6 @@ async def begin(
     if body.get("store") is False:
         log = Unstored(run, input, None if place.is_new else server.store, place.end)
     else:
-        busy = server.busy(body.get("on_busy"))
         log, made = None, await _create_run(server, request, run, input, place, now, busy)
         if made.place is not None or made.key != run.key:
             live = server.executor.receive(project, made, run)
@@ -235,8 +235,19 @@ async def _is_in_history(server: Server, project: str, place: Place, id: str) ->
     return item.seq <= place.end
 
 
-async def _check_calls(server: Server, project: str, place: Place, input: list[Item]) -> None:
-    """Refuse, before any token is spent, calls without outputs and outputs without calls."""
+def _waits(body: Mapping[str, Any], place: Place, busy: OnBusy) -> bool:
+    """Whether this comes while a run is active, and is to come in spite of it."""
+    in_conversation = place.at_seq is None and not place.is_new and body.get("store") is not False
+    is_busy = in_conversation and place.thread.active_run is not None
+    return is_busy and busy.policy(place.thread.on_busy) != "reject"
+
+
+async def _check_calls(
+    server: Server, project: str, place: Place, input: list[Item], *, waits: bool
+) -> None:
+    """Refuse, before any token is spent, calls without outputs and outputs without calls.
+
+    For whoever `waits`, the calls of the active run are its own to be answered."""
     tail: list[Item] = []
     if not place.is_new:
         below = place.end + 1
@@ -247,7 +258,7 @@ async def _check_calls(server: Server, project: str, place: Place, input: list[I
         if call_id(item) not in calls:
             message = f"No tool call found for function call output with call_id {call_id(item)}."
             raise BadRequest(message, "input")
-    for open_call in unanswered([*before, *input]):
+    for open_call in unanswered(input if waits else [*before, *input]):
         raise BadRequest(f"No tool output found for function call {open_call}.", "input")
 
 

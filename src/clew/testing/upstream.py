@@ -71,14 +71,19 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
+    async def reply_to(self, request: Received) -> Reply:
+        """What this request gets: the next reply, if a subclass does not know better."""
+        return self._replies.pop(0) if self._replies else refuses(500, "no reply is left")
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.append(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request a connection: enough for a double, and a reset hits nobody else."""
         try:
-            self.requests.append(await _received(reader))
-            reply = self._replies.pop(0) if self._replies else refuses(500, "no reply is left")
+            request = await _received(reader)
+            self.requests.append(request)
+            reply = await self.reply_to(request)
             await _send(reply, writer)
             if reply.ending in ("hang", "half"):
                 await _hung_up(reader)
