@@ -14,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from clew.cli.serve import settings
 from clew.embedded import Clew
+from clew.options import Options
 from clew.providers.catalog import Catalog
 
 from .evidence import Observed
@@ -26,9 +27,9 @@ class Live:
     """`here` has every verb of the store; `url` is where HTTP clients go."""
 
     def __init__(
-        self, store_url: str, catalog: Catalog | None = None, run_expires_s: int = 600
+        self, store_url: str, catalog: Catalog | None = None, options: Options | None = None
     ) -> None:
-        self.here = Clew(store_url, catalog or Catalog(), run_expires_s)
+        self.here = Clew(store_url, catalog or Catalog(), options)
         # Named as TCP, or asyncio would leave Nagle's algorithm on and each answer take 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", 0))

@@ -9,6 +9,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from clew.options import Options
 from clew.providers.catalog import Catalog
 
 from .conftest import RULES
@@ -154,7 +155,7 @@ def test_a_list_of_runs_says_when_to_look_again(client: OpenAI, assistant: str) 
 @pytest.fixture(scope="module")
 def hasty(new_store_url: Callable[[], str]) -> Iterator[Live]:
     """A server whose runs have one second."""
-    with Live(new_store_url(), Catalog(script=RULES), run_expires_s=1) as server:
+    with Live(new_store_url(), Catalog(script=RULES), Options(run_expires_s=1)) as server:
         yield server
 
 

@@ -114,6 +114,7 @@ def test_a_call_runs_and_is_told_on_the_way(url: str):
             "files": [],
         }
         assert bench.stages == [
+            ("in_progress", {}),
             ("code.delta", {"delta": item["code"]}),
             ("code.done", {"code": item["code"]}),
             ("interpreting", {}),
@@ -424,7 +425,7 @@ def test_without_a_sandbox_no_code_runs(tmp_path: Path):
     """Where bubblewrap is missing the tool is refused by name, and a call fails unrun."""
 
     async def test(bench: Bench) -> None:
-        assert "apt-get install bubblewrap" in str(await bench.tool.problem())
+        assert "apt-get install bubblewrap" in str(bench.tool.problem({}))
         with pytest.raises(ToolError, match="Install the package 'bubblewrap'"):
             await bench.tool.offer(bench.place(), [])
         mark = tmp_path / "ran"
