@@ -53,6 +53,11 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         ),
         ("rules: [{match: '(', reply: a}]", "rule 1: `match` is not a regular expression"),
         ("rules: [{match: '(a)', reply: '{2}'}]", "rule 1: `reply` names the group {2}"),
+        ("rules: [{reply: a, output: x}]", "rule 1: `output` needs `after_tool`"),
+        (
+            "rules: [{reply: a, after_tool: f, output: '('}]",
+            "rule 1: `output` is not a regular expression",
+        ),
         ("rules: [{reply: '{output}'}]", "rule 1: `reply` names the group {output}"),
         (
             "rules: [{tool_calls: [{name: f, arguments: {a: ['{x}']}}]}]",

@@ -379,3 +379,13 @@ def test_asked_for_a_schema_it_gives_the_least_that_fits() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     said = answer(thread("Hi"), text_format={"type": "json_schema", "name": "n", "schema": schema})
     assert isinstance(msgspec.json.decode(said)["n"], int)
+
+
+def test_a_rule_looks_into_the_output() -> None:
+    """`output` is a condition, and its named groups can be said."""
+    window = [*thread("go"), called("c", "f"), gave("c", "first, then [2] last")]
+    rules = [
+        Rule(after_tool="f", output="nothing of it", reply="Never."),
+        Rule(after_tool="f", output=r"(?P<mark>\[\d\])", reply="See {mark}."),
+    ]
+    assert answer(window, *rules) == "See [2]."

@@ -16,6 +16,7 @@ from .doubles import Doubles
 from .live import Live
 
 RULES = Path(__file__).parent / "rules.yaml"
+TOOLS = Path(__file__).parent / "tools.yaml"
 _projects = itertools.count(1)
 
 
@@ -89,4 +90,20 @@ def relaying(new_store_url: Callable[[], str], upstream: Doubles) -> Iterator[Li
 def relayed(relaying: Live, project: str) -> Iterator[OpenAI]:
     """The official client of that server."""
     with relaying.client(project=project) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tooled(new_store_url: Callable[[], str], upstream: Doubles) -> Iterator[Live]:
+    """A server whose scripted model uses Clew's own tools; its other models are an upstream's, that
+    speaks chat completions."""
+    catalog = Catalog(upstream.double.base_url, script=TOOLS)
+    with Live(new_store_url(), catalog) as server:
+        yield server
+
+
+@pytest.fixture
+def tools(tooled: Live, project: str) -> Iterator[OpenAI]:
+    """The official client of that server."""
+    with tooled.client(project=project) as client:
         yield client

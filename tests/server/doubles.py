@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import Any, Self
 
-from clew.testing.upstream import Reply, Upstream
+from clew.testing.upstream import Answer, Upstream
 
 
 class Doubles:
@@ -22,7 +22,7 @@ class Doubles:
     def do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
-    def reply(self, *replies: Reply) -> None:
+    def reply(self, *replies: Answer) -> None:
         """What the next requests get; those of other tests are forgotten."""
         self.double.requests.clear()
         self.double._replies[:] = replies

@@ -12,8 +12,8 @@ from openai import OpenAI
 
 from clew.core.errors import BadRequest
 from clew.core.tool_resources import merged
-from clew.core.vector_stores import DAY_MS, Counts, VectorStore
-from clew.executor.resources import WAIT_S, indexed, usable
+from clew.core.vector_stores import DAY_MS
+from clew.executor.resources import usable
 
 from .live import Live
 from .test_vector_stores import FABLE, polled, said, uploaded
@@ -297,29 +297,6 @@ def test_a_run_uses_what_is_there(live: Live, client: OpenAI, project: str):
     assert used(now + 12 * DAY_MS)["file_search"]["vector_store_ids"] == [store]
     with pytest.raises(BadRequest, match=f"Vector store '{store}' has expired."):
         used(now + 20 * DAY_MS)
-
-
-def test_a_run_waits_for_its_threads_files(live: Live, client: OpenAI, project: str):
-    """Until they are indexed, which is soon; and not for ever, when they never are."""
-    store = live.here.app.server.store
-    file = uploaded(client, "word " * 100_000)
-    thread = client.beta.threads.create(messages=[attached(file, tools=SEARCH)]).id
-    held = client.beta.threads.retrieve(thread).tool_resources.to_dict()
-    assert live.here.submit(indexed(store, project, held)).result(60)
-    assert client.vector_stores.retrieve(store_of(client, thread)).file_counts.completed == 1
-    assert live.here.submit(indexed(store, project, None)).result(1)
-    slept: list[float] = []
-
-    class Never:
-        async def get_vector_store(self, project: str, key: str) -> VectorStore:
-            return VectorStore(key, 0, 0, counts=Counts(in_progress=1))
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    never: Any = Never()
-    assert not live.here.submit(indexed(never, project, held, sleep)).result(10)
-    assert round(sum(slept)) == WAIT_S
 
 
 def test_an_expired_store_takes_no_attachment(live: Live, client: OpenAI):

@@ -114,6 +114,7 @@ def test_a_call_runs_and_is_told_on_the_way(url: str):
             "files": [],
         }
         assert bench.stages == [
+            ("in_progress", {}),
             ("code.delta", {"delta": item["code"]}),
             ("code.done", {"code": item["code"]}),
             ("interpreting", {}),

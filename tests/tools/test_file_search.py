@@ -68,7 +68,7 @@ def test_a_call_finds_and_can_be_cited(url: str):
             files = await settled(store, project, key)
         tool, place = tool_of(store), place_of(project, key)
         item, stages = await acted(tool, place, queries=["car", "cake"])
-        assert stages == ["searching"]
+        assert stages == ["in_progress", "searching", "completed"]
         assert (item["type"], item["status"]) == ("file_search_call", "completed")
         assert {each["file_id"] for each in item["results"]} == {f"file-{f.file}" for f in files}
         name, arguments, output = tool.told(item) or ("", "", "")

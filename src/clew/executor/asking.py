@@ -73,7 +73,7 @@ class Asking:
             ledger.run,
             ledger.live.tell,
             ledger.now,
-            ledger.next_index,
+            ledger.number,
             self._toolbox.owns,
             self._toolbox.cites,
         )
@@ -83,7 +83,6 @@ class Asking:
         far as it came, and why no further."""
         items = self.output.finish(status, reason)
         self._ledger.add(*items)
-        self._ledger.next_index = self.output.next_index
         self.output = self._new_output()
         return items
 
@@ -113,15 +112,14 @@ class Asking:
         more of our tools; one that has `called` some need not call more.
         """
         await self._look_at_tools(window)
-        first, shrinks = self.output.next_index, 0
+        shrinks = 0
         while True:
             request = request_of(self._ledger.run, await self._attached(window.items), budget)
             request = self._toolbox.equip(request, spent=spent, called=called)
             try:
                 return await self.ask(window, request, self.output.take), window
             except ProviderError as error:
-                silent = self.output.next_index == first
-                may_shrink = silent and truncates(self._ledger.run)
+                may_shrink = self.output.is_empty and truncates(self._ledger.run)
                 if error.code != "context_length_exceeded" or not may_shrink:
                     raise
                 smaller = await self._smaller(window, budget) if shrinks < SHRINKS_MAX else None
@@ -140,8 +138,10 @@ class Asking:
         ledger.add(*items)
         await ledger.keep()
         for item in items:
-            ledger.end(ledger.begin(item, data=item.data() | {"tools": []}), item)
-        self.output = self._new_output()
+            index = ledger.begin(item, data=item.data() | {"tools": []})
+            for stage in ("in_progress", "completed"):
+                ledger.progress(index, item, stage)
+            ledger.end(index, item)
 
     async def begin(self) -> None:
         """The run is in progress from now on, if it was not."""

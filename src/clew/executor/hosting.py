@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from clew.core.events import ItemProgressed
 from clew.core.ids import new_item_id
 from clew.core.items import Item, new_item
 from clew.executor.ledger import Ledger
@@ -132,8 +132,8 @@ class Hosting:
         return done
 
     async def _act(self, index: int, item: Item) -> Item:
-        def tell(stage: str, data: dict[str, object]) -> None:
-            self._ledger.live.tell(ItemProgressed(index, item.id, item.kind, stage, data))
+        def tell(stage: str, data: dict[str, Any]) -> None:
+            self._ledger.progress(index, item, stage, data)
 
         try:
             return await self.toolbox.act(item, tell)

@@ -6,9 +6,10 @@ Every change names the lease under which it is made: who has lost that changes n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, Protocol
 
-from clew.core.events import ItemBegan, ItemEnded, RunChanged
+from clew.core.events import ItemBegan, ItemEnded, ItemProgressed, RunChanged
 from clew.core.items import Item
 from clew.core.runs import Call, Lease, Run, move
 from clew.executor.live import Live
@@ -39,7 +40,7 @@ class Log(Readable, Protocol):
 
 
 class Ledger:
-    """`run` is its state as last stored, `next_index` the number of the next item that is told.
+    """`run` is its state as last stored; `number` gives the next number of an item that is told.
 
     What is added, changed or noted is stored with the next move of the run, or when it is kept; a
     move that fails leaves it for the next one.
@@ -60,7 +61,7 @@ class Ledger:
         self._items: list[Item] = []
         self._changed: list[Item] = []
         indexes = (event.index for event in live.events if isinstance(event, ItemBegan))
-        self.next_index = max(indexes, default=-1) + 1
+        self.number: Callable[[], int] = count(max(indexes, default=-1) + 1).__next__
 
     @property
     def is_stored(self) -> bool:
@@ -85,10 +86,15 @@ class Ledger:
 
     def begin(self, item: Item, data: dict[str, Any] | None = None) -> int:
         """Tell that an item of ours began; its number."""
-        index = self.next_index
-        self.next_index += 1
+        index = self.number()
         self.live.tell(ItemBegan(index, item.id, item.kind, item.created_at, data=data))
         return index
+
+    def progress(
+        self, index: int, item: Item, stage: str, data: dict[str, Any] | None = None
+    ) -> None:
+        """Tell that an item of ours has come to a stage."""
+        self.live.tell(ItemProgressed(index, item.id, item.kind, stage, data or {}))
 
     def end(self, index: int, item: Item) -> None:
         self.live.tell(ItemEnded(index, item))

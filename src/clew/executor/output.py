@@ -7,6 +7,7 @@ was told before its end, in the order and under the number it has there. After i
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -95,7 +96,7 @@ class _Draft(msgspec.Struct):
 class Output:
     """`take` deltas, then `finish`: the items in the order the model began them.
 
-    `first` is the index of the first item: a run that asks its model more than once goes on
+    `number` gives each item its index, since a run that asks its model more than once goes on
     counting. Calls of functions that Clew `owns` are no items of the model's: they are in `asked`,
     once they are whole. `cites` gives the annotations of a text that is whole.
     """
@@ -105,7 +106,7 @@ class Output:
         run: Run,
         tell: Callable[[Event], None],
         now: Callable[[], int],
-        first: int = 0,
+        number: Callable[[], int] | None = None,
         owns: Callable[[str], bool] = lambda _: False,
         cites: Callable[[str], list[dict[str, Any]]] = lambda _: [],
     ) -> None:
@@ -114,12 +115,17 @@ class Output:
         self._ours: dict[int | str, Asked] = {}
         self.asked: list[Asked] = []
         self._open: list[_Draft] = []
-        self.next_index = first
+        self._number = number or count().__next__
         self._message: _Draft | None = None
         self._reasoning: _Draft | None = None
         self._calls: dict[int, _Draft] = {}
         self._hosted: dict[int, _Draft] = {}
         self._items: dict[int, Item] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model has said nothing yet."""
+        return not (self._open or self._items or self.asked)
 
     def take(self, delta: Delta) -> None:
         match delta:
@@ -331,8 +337,7 @@ class Output:
         self, kind: str, call_id: str = "", name: str = "", data: dict[str, Any] | None = None
     ) -> _Draft:
         now = self._now()
-        draft = _Draft(self.next_index, new_item_id(kind, now), kind, now, call_id, name)
-        self.next_index += 1
+        draft = _Draft(self._number(), new_item_id(kind, now), kind, now, call_id, name)
         self._open.append(draft)
         self._tell(ItemBegan(draft.index, draft.id, kind, now, call_id or None, name or None, data))
         return draft

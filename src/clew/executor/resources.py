@@ -22,6 +22,8 @@ async def resources_of(store: Store, project: str, run: Run, now_ms: int) -> dic
     own = None if assistant is None else assistant.settings.get("tool_resources")
     try:
         return await usable(store, project, merged(thread.tool_resources, own), now_ms)
+    except NotFound as gone:
+        raise ToolError(f"No vector store found with id 'vs_{gone.id}'.") from gone
     except ClewError as error:
         raise ToolError(error.message) from error
 

@@ -90,7 +90,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to answer, and what. Conditions that are absent hold; times are milliseconds.
 
-    Without `after_tool` a rule answers messages, with it the output of that function. The model
+    Without `after_tool` a rule answers messages, with it the output of that function, in which
+    `output` is searched as `match` is in the message. The model
     thinks (`reasoning`, `summary`), has things done (`hosted`), speaks (`reply` with `annotations`,
     `refusal`); then the calls are made, or the model fails.
     """
@@ -98,6 +99,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     match: str | None = None
     model: str | None = None
     after_tool: str | None = None
+    output: str | None = None
     reply: str | None = None
     tool_calls: list[ScriptedCall] = []
     error: ScriptedError | None = None
@@ -119,23 +121,28 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("`annotations` need a `reply`")
         if self.tool_calls and self.error is not None:
             raise ValueError("`tool_calls` and `error` exclude each other")
+        if self.output is not None and self.after_tool is None:
+            raise ValueError("`output` needs `after_tool`")
         known = self._groups()
         templates: list[tuple[str, Any]] = [(name, getattr(self, name)) for name in TEMPLATES]
         templates += [("tool_calls", [call.arguments, call.input]) for call in self.tool_calls]
         templates += [("hosted", [one.item, one.done]) for one in self.hosted]
         for field, template in templates:
             for name in sorted(_names(template) - known):
-                raise ValueError(f"`{field}` names the group {{{name}}}, which `match` has not")
+                raise ValueError(
+                    f"`{field}` names the group {{{name}}}, which its patterns have not"
+                )
 
     def answer(self, turn: Turn) -> Answer | None:
         """What the rule says to this turn; None when it does not apply."""
         if self.after_tool != turn.tool or self.model not in (None, turn.model):
             return None
         found = re.search(self.match or "", turn.text, re.IGNORECASE)
-        if found is None:
+        put_out = re.search(self.output or "", turn.output, re.IGNORECASE)
+        if found is None or put_out is None:
             return None
         groups = {str(n): text or "" for n, text in enumerate((found[0], *found.groups()))}
-        groups |= found.groupdict("") | {"output": turn.output}
+        groups |= found.groupdict("") | put_out.groupdict("") | {"output": turn.output}
         return Answer(
             text=fill(self.reply or "", groups),
             calls=[call.filled(groups) for call in self.tool_calls],
@@ -155,12 +162,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
     def _groups(self) -> set[str]:
-        try:
-            pattern = re.compile(self.match or "")
-        except re.error as error:
-            raise ValueError(f"`match` is not a regular expression: {error}") from error
+        pattern, output = _pattern("match", self.match), _pattern("output", self.output)
         known = {str(number) for number in range(pattern.groups + 1)} | set(pattern.groupindex)
-        return known | ({"output"} if self.after_tool else set())
+        return known | set(output.groupindex) | ({"output"} if self.after_tool else set())
 
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -195,6 +199,13 @@ def fill(template: Any, groups: Mapping[str, str]) -> Any:
     if isinstance(template, dict):
         return {name: fill(part, groups) for name, part in template.items()}
     return template
+
+
+def _pattern(field: str, said: str | None) -> re.Pattern[str]:
+    try:
+        return re.compile(said or "")
+    except re.error as error:
+        raise ValueError(f"`{field}` is not a regular expression: {error}") from error
 
 
 def _names(template: Any) -> set[str]:

@@ -3,9 +3,10 @@
     async with Upstream(says("Hel", "lo")) as upstream:
         provider = OpenAICompatible(upstream.base_url)
 
-Each request gets the next reply; what was asked is in `upstream.requests`. A reply ends well, or by
-a `reset` of the connection, or never (`hang`), or the server just stops speaking (`half`). The
-replies here speak chat completions; `upstream_responses` and `upstream_messages` the others.
+Each request gets the next reply, which may be a function of the request; what was asked is in
+`upstream.requests`. A reply ends well, or by a `reset` of the connection, or never (`hang`), or the
+server just stops speaking (`half`). The replies here speak chat completions; `upstream_responses`
+and `upstream_messages` the others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, Self
 
@@ -44,10 +45,13 @@ class Received(msgspec.Struct):
     body: dict[str, Any]
 
 
+Answer = Reply | Callable[[Received], Reply]
+
+
 class Upstream:
     """The server, as an async context manager, on a free port of this machine."""
 
-    def __init__(self, *replies: Reply) -> None:
+    def __init__(self, *replies: Answer) -> None:
         self.requests: list[Received] = []
         self.let_go = asyncio.Event()
         """Set when a client hangs up on a reply that hangs."""
@@ -73,7 +77,8 @@ class Upstream:
 
     async def reply_to(self, request: Received) -> Reply:
         """What this request gets: the next reply, if a subclass does not know better."""
-        return self._replies.pop(0) if self._replies else refuses(500, "no reply is left")
+        reply = self._replies.pop(0) if self._replies else refuses(500, "no reply is left")
+        return reply if isinstance(reply, Reply) else reply(request)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.append(asyncio.create_task(self._serve(reader, writer)))

@@ -98,6 +98,7 @@ class CodeInterpreter:
         }
 
     async def act(self, place: Place, item: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        tell("in_progress", {})
         code = item.get("code")
         if code is None:
             return _failed(item, "The arguments must be a JSON object with the string 'code'.")

@@ -97,6 +97,7 @@ class FileSearch:
         return {"type": self.kind, "status": "in_progress", "queries": _queries(arguments)}
 
     async def act(self, place: Place, item: Json, tell: Tell) -> Json:
+        tell("in_progress", {})
         try:
             if not item.get("queries"):
                 raise _Unfit("The call has no `queries`: a list of one to five texts.")
@@ -116,6 +117,7 @@ class FileSearch:
             log.exception("a file search failed")
             return _failed(item, "An internal error occurred.")
         results = [_result(each) for each in found]
+        tell("completed", {})
         return item | {"status": "completed", "results": results}
 
     def lost(self, item: Json) -> Json:
