@@ -75,7 +75,7 @@ async def running(
     deliverer.start()
     try:
         app = App(store, executor, now_ms, indexer.wake, searcher.search, deliverer)
-        app.server.on_busy = options.on_busy
+        app.server.on_busy, app.server.on_busy_in = options.on_busy, options.on_busy_in
         yield app
     finally:
         await deliverer.close()
@@ -222,6 +222,7 @@ def open(
     script: str | None = None,
     run_expires_s: int = RUN_EXPIRES_S,
     on_busy: OnBusy = "reject",
+    on_busy_in: Mapping[str, OnBusy] | None = None,
     run_limits: Limits | None = None,
     mcp_allow: list[str] | None = None,
     embeddings_url: str | None = None,
@@ -235,5 +236,7 @@ def open(
         upstream, upstream_key, script, upstream_kind=upstream_kind, upstreams=upstreams
     )
     embedder = embedder_of(embeddings_url, embeddings_model, embeddings_key, embeddings_dimensions)
-    options = Options(run_expires_s, on_busy, run_limits or Limits(), mcp_allow)
+    options = Options(
+        run_expires_s, on_busy, dict(on_busy_in or {}), run_limits or Limits(), mcp_allow
+    )
     return Clew(store_url, catalog, options, embedder)

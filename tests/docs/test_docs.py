@@ -16,6 +16,7 @@ import pytest
 
 from clew.cli.config import Config
 from clew.core.errors import CODES
+from clew.core.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -175,9 +176,19 @@ def test_every_error_is_documented_as_it_is():
 def test_every_setting_is_documented_with_its_default():
     """docs/configuration.md has each setting's variable, key and default, and no other."""
     rows = re.findall(r"^\|[^|]*\| `CLEW_(\w+)` \| `(\w+)` \| (\S+) \|", configuration(), re.M)
-    defaults = {name: "none" if value is None else f"`{value}`" for name, value in SETTINGS.items()}
+    defaults = {
+        name: "none" if value is None else f"`{shown(value)}`" for name, value in SETTINGS.items()
+    }
     assert {key: default for _, key, default in rows} == defaults
     assert [variable.lower() for variable, _, _ in rows] == [key for _, key, _ in rows]
+
+
+def shown(value: object) -> str:
+    """A default as a person would write it."""
+    if isinstance(value, Limits):
+        set_ones = {name: one for name, one in msgspec.structs.asdict(value).items() if one}
+        return msgspec.json.encode(set_ones).decode()
+    return str(value)
 
 
 def test_every_flag_of_serve_is_documented(tmp_path: Path):

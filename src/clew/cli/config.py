@@ -16,7 +16,7 @@ from clew.options import Options
 from clew.providers.catalog import Kind, UpstreamSettings
 
 DEFAULT_FILE = "clew.toml"
-AS_JSON = frozenset({"upstreams", "run_limits", "mcp_allow"})
+AS_JSON = frozenset({"upstreams", "run_limits", "mcp_allow", "on_busy_in"})
 """What the environment says as JSON."""
 
 

@@ -84,7 +84,7 @@ class Server(msgspec.Struct):
     what was answered, by status. Who adds or removes what is indexed calls `wake_indexer`, who
     makes something due to a webhook wakes the `deliverer`; `search` finds chunks
     (`clew.tools.searching`). `on_busy` is what happens on a busy thread where neither request nor
-    thread says so."""
+    thread says so, `on_busy_in` the same for single projects."""
 
     store: Store
     executor: Executor
@@ -94,11 +94,12 @@ class Server(msgspec.Struct):
     search: Callable[..., Awaitable[list[Found]]]
     deliverer: Deliverer
     on_busy: str = "reject"
+    on_busy_in: Mapping[str, str] = {}
     answers: Counter[int] = msgspec.field(default_factory=Counter)
 
-    def busy(self, asked: str | None) -> OnBusy:
-        """What happens if the thread is busy, where the request asks for this."""
-        return OnBusy(asked, self.on_busy)
+    def busy(self, project: str, asked: str | None) -> OnBusy:
+        """What happens if a thread of the project is busy, where the request asks for this."""
+        return OnBusy(asked, self.on_busy_in.get(project, self.on_busy))
 
 
 class Route(msgspec.Struct, frozen=True):

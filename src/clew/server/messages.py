@@ -44,7 +44,7 @@ async def append(
         thread,
         items,
         now,
-        on_busy=server.busy(on_busy),
+        on_busy=server.busy(request.project, on_busy),
         given=given,
         if_revision=request.if_revision(),
         once=once,

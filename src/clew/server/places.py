@@ -66,7 +66,7 @@ async def begin(
     place = await place_of(server, project, body, now, memory)
     await check_references(server, project, place, body)
     said = requests.decode_input(body, now)
-    busy = server.busy(body.get("on_busy"))
+    busy = server.busy(project, body.get("on_busy"))
     await _check_calls(server, project, place, said, waits=_waits(body, place, busy))
     chain = body.get("conversation") is None
     thread = place.thread.key

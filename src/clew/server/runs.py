@@ -47,7 +47,7 @@ async def create_run(server: Server, request: Request) -> Answer | Stream:
             request.project,
             run,
             items,
-            on_busy=server.busy(body.get("on_busy")),
+            on_busy=server.busy(request.project, body.get("on_busy")),
             given=given,
             lease=server.executor.lease,
             if_revision=request.if_revision(),
