@@ -180,6 +180,18 @@ def test_the_server_says_what_happens(
         busy.here.app.server.on_busy = "reject"
 
 
+def test_the_server_may_say_it_by_project(busy: Live, client: OpenAI, model: Held, project: str):
+    """What it says of one project is not so in another."""
+    server = busy.here.app.server
+    server.on_busy_in = {project: "queue"}
+    try:
+        scene = Scene(client, model)
+        check(scene, "runs", "queue", lambda: scene.send("runs"))
+        assert server.busy("proj_other", None).policy(None) == "reject"
+    finally:
+        server.on_busy_in = {}
+
+
 def test_a_request_overrides_its_thread_and_that_the_server(
     busy: Live, client: OpenAI, model: Held
 ):
