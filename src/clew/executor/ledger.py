@@ -101,9 +101,8 @@ class Ledger:
 
     def retell(self, item: Item) -> None:
         """Tell an item of the log from its beginning to its end: nobody has heard of it."""
-        for event in retell(self.next_index, item):
+        for event in retell(self.number(), item):
             self.live.tell(event)
-        self.next_index += 1
 
     async def move(self, status: str, **changes: Any) -> None:
         """The run comes to another status."""
