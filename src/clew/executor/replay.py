@@ -54,6 +54,7 @@ class Replay(Live):
         self._store, self._project, self._stands = store, project, run
         self._look, self._now = look, now
         self._patient_until = now() + GRACE_MS
+        self._own = 0  # events that were told here before anything was kept: that the run waits
 
     @property
     def run(self) -> Run:
@@ -74,9 +75,12 @@ class Replay(Live):
         """Some more events, or the end."""
         run = self._stands
         if run.waits_in_line and not self.events:
-            self.events.append(RunChanged(run))
+            self.events, self._own = [RunChanged(run)], 1
             return
-        news = await read_kept(self._store, self._project, run, self.turn, len(self.events))
+        known = len(self.events) - self._own
+        news = await read_kept(self._store, self._project, run, self.turn, known)
+        if news:
+            news, self._own = news[self._own :], 0
         self.events += news
         if self.events and is_end(self.events[-1]):
             self.end()
