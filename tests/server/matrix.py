@@ -239,16 +239,23 @@ def kill_at(here: World, store_url: str, point: Point, case: str) -> Killed:
 
 def begin(here: World, server: Served, conversation: str, case: str, shape: str) -> str:
     """Ask for a turn, or again for the same one; the id of its response."""
+    id: str = turn(here, server, conversation, case, shape, background=True)["id"]
+    return id
+
+
+def turn(
+    here: World, server: Served, conversation: str, case: str, shape: str, *, background: bool
+) -> dict[str, Any]:
     tool = {"type": "mcp", "server_label": "desk", "server_url": here.tools}
     body = {
         "model": "double",
         "input": f"{case} {shape}",
         "conversation": conversation,
-        "background": True,
+        "background": background,
         "tools": [tool | {"require_approval": "never"}],
     }
-    id: str = ask(server, "POST", "/v1/responses", body, {"idempotency-key": case})["id"]
-    return id
+    said: dict[str, Any] = ask(server, "POST", "/v1/responses", body, {"idempotency-key": case})
+    return said
 
 
 def check(here: World, killed: Killed, server: Served, since: float) -> float:
