@@ -45,6 +45,7 @@ FLUSHED_S = 0.35
 
 WAIT_S = 60.0
 PAUSE_S = 0.02
+POLL_S = 0.2
 TOOLS = ("book", "pay")
 FIRST_WORDS, ANSWER = "Let me see.", ("All ", "is ", "booked ", "and ", "paid.")
 
@@ -354,7 +355,7 @@ def ended(server: Served, response: str) -> dict[str, Any]:
         if found["status"] not in ("queued", "in_progress"):
             return found
         assert time.monotonic() < until, found
-        time.sleep(0.1)
+        time.sleep(POLL_S)
 
 
 def texts(output: list[dict[str, Any]]) -> list[str]:
