@@ -8,12 +8,13 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from openai import OpenAI
+from openai import InternalServerError, OpenAI
 
 from ..server.served import CLEW, SECONDS_MAX, Served, bare_environment, serving
 
@@ -98,14 +99,26 @@ def test_a_turn_under_way_is_finished_before_the_end(tmp_path: Path):
 
 
 def test_a_run_that_takes_too_long_is_left_to_the_next_process(tmp_path: Path):
-    """Its stream ends without an end, the process ends with 0, and the next one finishes it."""
+    """Its stream ends without an end, who waits for one is told to ask again, the process ends with
+    0, and the next one finishes it."""
     (tmp_path / "rules.yaml").write_text("rules: [{reply: one two, token_delay_ms: 60000}]")
     flags = ("--port", "0", "--script", "rules.yaml")
-    with serving(*flags, folder=tmp_path) as server, client_of(server) as client:
+    with (
+        serving(*flags, folder=tmp_path) as server,
+        client_of(server) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
         with client.responses.create(model="scripted", input="x", stream=True) as stream:
             first = next(iter(stream))
+            there = client.conversations.create().id
+            asked = {"model": "scripted", "input": "x", "conversation": there}
+            waiting = pool.submit(client.responses.create, **asked)
+            while not client.conversations.items.list(there).data:
+                assert not waiting.done()
             server.process.send_signal(signal.SIGTERM)
             kinds = [event.type for event in stream]
+        with pytest.raises(InternalServerError, match="goes on at the next one"):
+            waiting.result(SECONDS_MAX)
         assert first.type == "response.created"
         assert not {"response.failed", "response.completed"} & set(kinds)
         assert server.process.wait(SECONDS_MAX) == 0

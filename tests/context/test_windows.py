@@ -2,7 +2,8 @@
 
 Logs are written as words: `u` and `a` are messages, `s` a system message, `r` reasoning, `c1` a
 call and `o1` its output, `C1` and `O1` the same for a custom tool, `m1` a request to approve and
-`M1` its answer; `k` is a compaction that stands for all before it, `k2` for what seq 2 ends.
+`M1` its answer; `k` is a compaction that stands for all before it, `k2` for what seq 2 ends;
+`l` is what was said of an answer that was never finished.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from clew.context.windows import Policy, Reader, Window, window
 from clew.context.windows import estimated as cost
 from clew.core.compactions import compaction
-from clew.core.items import ANSWERS, Item, message, new_item
+from clew.core.items import ANSWERS, Item, lost_message, message, new_item
 
 NOW = 1_700_000_000_000
 ROLES = {"u": "user", "a": "assistant", "s": "system", "d": "developer"}
@@ -32,6 +33,8 @@ def item(word: str, seq: int) -> Item:
     kind, id = word[0], f"{word}@{seq}"
     if kind in ROLES:
         made = message(id, ROLES[kind], "x" * 40, NOW)
+    elif kind == "l":
+        made = lost_message(id, "x" * 40, NOW, "RUN")
     elif kind == "r":
         made = new_item(id, {"type": "reasoning", "summary": []}, NOW)
     elif kind == "k":
@@ -343,3 +346,28 @@ def unpaired(items: list[Item]) -> Counter[tuple[str, str]]:
             waiting[pair] -= 1
             assert waiting[pair] >= 0, f"{one.id} has no call before it"
     return +waiting
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        ("u l a", "u a"),
+        ("u l", "u"),
+        ("l l u", "u"),
+        ("u c1 l o1 a", "u c1 o1 a"),
+        ("u a k l u", "k u"),
+        ("u r l a", "u r a"),
+    ],
+)
+def test_what_was_lost_of_an_answer_is_in_no_window(words: str, seen: str) -> None:
+    """It was never the answer; what stands around it is whole without it."""
+    window = see(words)
+    assert shown(window) == seen
+    assert not window.cut
+
+
+def test_what_was_lost_takes_no_room() -> None:
+    """Neither of the newest messages nor of the tokens."""
+    whole = sum(cost(one) for one in log("u a"))
+    assert shown(see("u l l l a", last_messages=2)) == "u a"
+    assert shown(see("u l l l a", tokens_max=whole)) == "u a"

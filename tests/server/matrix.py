@@ -45,6 +45,7 @@ FLUSHED_S = 0.35
 
 WAIT_S = 60.0
 PAUSE_S = 0.02
+POLL_S = 0.2
 TOOLS = ("book", "pay")
 FIRST_WORDS, ANSWER = "Let me see.", ("All ", "is ", "booked ", "and ", "paid.")
 
@@ -239,16 +240,23 @@ def kill_at(here: World, store_url: str, point: Point, case: str) -> Killed:
 
 def begin(here: World, server: Served, conversation: str, case: str, shape: str) -> str:
     """Ask for a turn, or again for the same one; the id of its response."""
+    id: str = turn(here, server, conversation, case, shape, background=True)["id"]
+    return id
+
+
+def turn(
+    here: World, server: Served, conversation: str, case: str, shape: str, *, background: bool
+) -> dict[str, Any]:
     tool = {"type": "mcp", "server_label": "desk", "server_url": here.tools}
     body = {
         "model": "double",
         "input": f"{case} {shape}",
         "conversation": conversation,
-        "background": True,
+        "background": background,
         "tools": [tool | {"require_approval": "never"}],
     }
-    id: str = ask(server, "POST", "/v1/responses", body, {"idempotency-key": case})["id"]
-    return id
+    said: dict[str, Any] = ask(server, "POST", "/v1/responses", body, {"idempotency-key": case})
+    return said
 
 
 def check(here: World, killed: Killed, server: Served, since: float) -> float:
@@ -347,7 +355,7 @@ def ended(server: Served, response: str) -> dict[str, Any]:
         if found["status"] not in ("queued", "in_progress"):
             return found
         assert time.monotonic() < until, found
-        time.sleep(0.1)
+        time.sleep(POLL_S)
 
 
 def texts(output: list[dict[str, Any]]) -> list[str]:

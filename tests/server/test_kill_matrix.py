@@ -31,16 +31,19 @@ from .matrix import (
 )
 from .served import serving
 
-AT_ONCE = 8
+AT_ONCE = 12
 TOOK_MAX_S = LEASE_MS / 1000 + MARGIN_S
 MOVES = {"apart": 14, "together": 10}
 """How often a run is moved in such a turn, from its first model call to its end."""
 
 
 def points(shape: str) -> list[Point]:
-    """Before and after each write, in the middle of each model call and of each tool call."""
-    writes = [("move_run", number) for number in range(1, MOVES[shape] + 1)]
-    writes += [("create_run", 1), ("append_events", 1), ("append_events", 2)]
+    """Before and after each write, in the middle of each model call and of each tool call. Until
+    the model has asked for its tools, one shape is as good as the other."""
+    first = {"apart": 1, "together": 4}[shape]
+    writes = [("move_run", number) for number in range(first, MOVES[shape] + 1)]
+    if shape == "apart":
+        writes += [("create_run", 1), ("append_events", 1), ("append_events", 2)]
     asked = {"apart": (1, 2, 3), "together": (1, 2)}[shape]
     return [
         *(Point(shape, verb, when, number) for verb, number in writes for when in WHEN),

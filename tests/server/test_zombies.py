@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import clew
 from clew.core.events import Event
 from clew.core.ids import key_of
 from clew.core.kept import unpack
+from clew.core.paging import Page
 from clew.executor.replay import is_end
 from clew.server.http import DEFAULT_PROJECT
 
@@ -28,12 +30,12 @@ from .matrix import (
     Point,
     World,
     ask,
-    begin,
     check_calls,
     ended,
     flags_of,
     follow_up,
     texts,
+    turn,
     world,
 )
 from .served import Served, serving
@@ -63,13 +65,21 @@ def told(store: clew.Clew, thread: str, run: str) -> list[Event]:
     return [event for _, packed in rows for event in unpack(packed, stands)]
 
 
-def stopped(here: World, server: Served, point: Point) -> tuple[str, str]:
-    """A turn whose server was stopped in the middle of it."""
+def response_of(store: clew.Clew, conversation: str) -> str:
+    """The one response of a conversation, once it is there."""
+    runs: list[Any] = []
+    while not runs:
+        runs, _ = store.list_runs(DEFAULT_PROJECT, key_of("thread", conversation), Page(1))
+    return f"resp_{runs[0].key}"
+
+
+def stop_amid(here: World, server: Served, point: Point) -> str:
+    """A conversation, in whose turn the server will be stopped."""
     here.forget()
     here.go_on = threading.Event()
     here.kills[point.verb, "case", point.number] = server.process
     conversation: str = ask(server, "POST", "/v1/conversations", {})["id"]
-    return conversation, begin(here, server, conversation, "case", point.shape)
+    return conversation
 
 
 @pytest.mark.parametrize("what", ["model", "tool"])
@@ -77,14 +87,18 @@ def test_who_was_stopped_changes_nothing_any_more(
     here: World, new_store_url: Callable[[], str], what: str
 ) -> None:
     """The model goes on with its answer, or the tool with its result, for one who is succeeded: it
-    is in no item and no event, and that one ends in peace."""
+    is in no item and no event, and that one ends in peace. A client that waits there all the time
+    is given what the other made."""
     flags, point = flags_of(here, store_url := new_store_url()), Point("apart", what, "amid", 2)
     with (
         serving(*flags, folder=FOLDER) as zombie,
         serving(*flags, folder=FOLDER) as other,
         clew.open(store_url) as store,
+        ThreadPoolExecutor(1) as pool,
     ):
-        conversation, response = stopped(here, zombie, point)
+        conversation = stop_amid(here, zombie, point)
+        waits = pool.submit(turn, here, zombie, conversation, "case", "apart", background=False)
+        response = response_of(store, conversation)
         done = ended(other, response)
         assert (done["status"], texts(done["output"])[-1]) == ("completed", "".join(ANSWER))
         follow_up(here, Killed(point, "case", conversation, response, 0.0), other)
@@ -92,6 +106,7 @@ def test_who_was_stopped_changes_nothing_any_more(
         zombie.process.send_signal(signal.SIGCONT)
         assert here.go_on is not None
         here.go_on.set()
+        assert waits.result(30) == done
         assert ask(zombie, "GET", f"/v1/responses/{response}") == done
         assert zombie.stop() == 0  # what it had to write is written by now, or was refused
         assert written(store, conversation, response) == was

@@ -88,6 +88,11 @@ class Executor:
         """How many runs this process works on."""
         return len(self._turns)
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether this process is to end."""
+        return self._is_draining
+
     def watch(self) -> None:
         """From now on, keep leases, and take runs that are due."""
         self._watch.start()

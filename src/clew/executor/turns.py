@@ -256,8 +256,8 @@ class Turn:
 
     async def _overtaken(self, moved: Moved) -> None:
         """Somebody else moved the run: finish a cancellation, accept anything else. Who has lost
-        the run says nothing more of it."""
-        if moved.lost:
+        the run says nothing more of it, also when it is over meanwhile."""
+        if moved.lost or moved.run.attempts > self.run.attempts:
             return
         self._ledger.run = replace(moved.run, usage=self.run.usage)
         self.live.tell(RunChanged(moved.run))

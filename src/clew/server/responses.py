@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from clew.core.errors import BadRequest, IllegalMove, NotFound, Replayed
+from clew.core.errors import BadRequest, ClewError, IllegalMove, NotFound, Replayed
 from clew.core.ids import key_of, new_item_id, new_key, random_part, thread_of_run
 from clew.core.items import Item, new_item
 from clew.core.runs import Run
@@ -39,7 +39,7 @@ async def create_response(server: Server, request: Request) -> Answer | Stream:
         begun = await begin(server, request, body)
     except Replayed as replayed:
         return await _again(server, request, replayed, body)
-    return await _told(begun.live, body)
+    return await _told(server, request, begun.live, body)
 
 
 async def get_response(server: Server, request: Request) -> Answer | Stream:
@@ -178,7 +178,9 @@ def _number(id: str) -> int:
     return int(id)
 
 
-async def _told(live: Live, body: dict[str, Any]) -> Answer | Stream:
+async def _told(
+    server: Server, request: Request, live: Live, body: dict[str, Any]
+) -> Answer | Stream:
     """The answer to a request that began a response, as it asks to be told."""
     if body.get("stream"):
         options = body.get("stream_options") or {}
@@ -186,9 +188,7 @@ async def _told(live: Live, body: dict[str, Any]) -> Answer | Stream:
         return Stream(tell(live, ResponseStream(padding=padding)))
     if body.get("background"):
         return _answer(live.run, live.items)
-    await _end(live)
-    if not live.run.is_terminal:
-        raise NotFound("run", f"resp_{live.run.key}")  # erased meanwhile
+    live = await _ended(server, request, live)
     error = live.run.error or {}
     if error.get("code") == TOO_LONG:
         # A response has no such code, and it is what clients look for in a refusal.
@@ -202,7 +202,24 @@ async def _again(
     """A retry: the answer of the run that the first request began."""
     id = msgspec.json.decode(replayed.answer)["id"]
     run = await find_run(server, request.project, id)
-    return await _told(await recall(server, request.project, run.key, run), body)
+    live = await recall(server, request.project, run.key, run)
+    return await _told(server, request, live, body)
+
+
+async def _ended(server: Server, request: Request, live: Live) -> Live:
+    """What happened in a run, once it is over; here, or where somebody else has taken it over."""
+    await _end(live)
+    if live.run.is_terminal:
+        return live
+    id = f"resp_{live.run.key}"
+    run = await find_run(server, request.project, id)  # it may be erased
+    if server.executor.is_draining:
+        raise ClewError("unavailable", f"The server is stopping; '{id}' goes on at the next one.")
+    live = await recall(server, request.project, run.key, run)
+    await _end(live)
+    if not live.run.is_terminal:
+        raise NotFound("run", id)
+    return live
 
 
 async def _end(live: Live) -> None:
