@@ -15,7 +15,7 @@ from clew.executor.live import Live
 
 from .stage import T0, over, play, told
 
-RUN = Run("TR", "T", T0, "m")
+RUN = Run("TR", "T", T0, "m", started_at=T0)
 
 
 def said(text: str) -> TextAdded:
@@ -118,7 +118,7 @@ def test_a_run_told_from_its_log() -> None:
             new_item("fco_1", output, T0, "TR"),
             message("msg_1", "assistant", "done", T0, "TR"),
         ]
-        run = Run("TR", "T", T0, "m", "completed", completed_at=T0)
+        run = Run("TR", "T", T0, "m", "completed", started_at=T0, completed_at=T0)
         live = Live.told(run, items)
         events = await over(live)
         assert told(events) == [

@@ -24,7 +24,7 @@ from .stage import HANG, STOP, T0, TOOLS, Stage, calls, over, play, says, stage,
 
 LATER = T0 + 1_000_000
 PARTLY = [TextDelta("Hel"), TextDelta("lo"), HANG, TextDelta("!"), STOP]
-RUN = Run("TR", "T", T0, "m", "completed", input_seq=1, last_seq=3, completed_at=T0)
+RUN = Run("TR", "T", T0, "m", "completed", input_seq=1, last_seq=3, completed_at=T0, started_at=T0)
 SAID = replace(message("msg_1", "assistant", "Hello", T0, "TR"), seq=2)
 CALLED = replace(
     new_item(

@@ -12,6 +12,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from clew.options import Options
 from clew.testing.upstream import Received, Reply, Upstream, says
 
 from .held import Held, until
@@ -145,6 +146,28 @@ def test_a_run_in_line_is_cancelled(scene: Scene, client: OpenAI, model: Held):
     assert scene.ended(last.id) == "completed"
     assert scene.log() == [scene.question, "Half done", scene.news, "last", "Re: last"]
     assert model.count(scene.news) == 0
+
+
+def test_a_run_cancelled_in_line_is_told_so_ever_after(held: Live, scene: Scene, project: str):
+    """It never began, and its stream does not say that it did."""
+    waiting = scene.send("runs")
+    scene.runs.cancel(waiting.id, thread_id=scene.thread)
+    with held.http(project) as http:
+        told = http.get(f"/v1/threads/{scene.thread}/runs/{waiting.id}/events").text
+    names = [line.removeprefix("event: ") for line in told.splitlines() if "event: " in line]
+    assert names == [*(f"thread.run.{s}" for s in ("created", "queued", "cancelled")), "done"]
+    scene.let()
+
+
+def test_the_servers_own_setting(new_store_url: Callable[[], str], project: str):
+    """As it is configured."""
+    model = Held()
+    server = Live(new_store_url(), cast(Any, model), Options(on_busy="queue"))
+    with server, server.client(project=project) as client:
+        scene = Scene(client, model)
+        assert scene.send("runs").status == "queued"
+        scene.let()
+        scene.comes_to([scene.question, "Half done", scene.news, f"Re: {scene.news}"])
 
 
 def test_a_background_response_in_line_is_cancelled_or_deleted(

@@ -200,3 +200,19 @@ def test_a_run_that_waits_for_outputs_expires(hurried: OpenAI) -> None:
     words = 'Runs in status "expired" do not accept tool outputs.'
     assert refusal.value.body["message"] == words
     hurried.beta.threads.messages.create(thread, role="user", content="free")
+
+
+def test_a_stuck_run_expires_though_nobody_looks(hurried: OpenAI) -> None:
+    """What waits in line behind it has its turn then."""
+    assistant = hurried.beta.assistants.create(model="scripted", tools=[TOOL]).id
+    thread = asking(hurried, "weather in Lima")
+    stuck = poll(hurried, thread, assistant)
+    assert stuck.status == "requires_action"
+    answer = hurried.responses.create(
+        model="scripted",
+        conversation=thread.replace("thread_", "conv_"),
+        input="hello",
+        extra_body={"on_busy": "queue"},
+    )
+    assert (answer.status, answer.output_text) == ("completed", "Hello there, dear friend.")
+    assert hurried.beta.threads.runs.retrieve(stuck.id, thread_id=thread).status == "expired"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
+
+from .live import Live, run
 
 
 @pytest.fixture
@@ -168,3 +172,53 @@ def test_a_function_may_be_insisted_on(client: OpenAI, assistant: str):
     assert run.tool_choice.function.name == "get_weather"
     assert run.parallel_tool_calls is False
     assert [call.function.name for call in calls_of(run)] == ["get_weather"]
+
+
+def test_outputs_of_another_run_are_refused(client: OpenAI, paused: Any, assistant: str):
+    """Calls belong to the run that made them; each names what it waits for."""
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather in Bonn"}])
+    other = client.beta.threads.runs.create_and_poll(
+        thread_id=thread.id, assistant_id=assistant, poll_interval_ms=5
+    )
+    expected, got = ([call.id for call in calls_of(run)] for run in (paused, other))
+    said = f"Expected tool outputs for call_ids {expected}, got {got}"
+    assert refusal(client, paused, answers(other)) == said
+    said = f"Expected tool outputs for call_ids {got}, got {expected}"
+    assert refusal(client, other, answers(paused)) == said
+
+
+def test_outputs_that_come_twice_at_once_are_taken_once(live: Live, project: str, paused: Any):
+    """One request wins, the others are refused; the model reads one output of each call."""
+
+    async def main() -> None:
+        async with live.async_client(project=project) as client:
+            submit = client.beta.threads.runs.submit_tool_outputs
+            place = {"run_id": paused.id, "thread_id": paused.thread_id}
+            came = await asyncio.gather(
+                *(submit(**place, tool_outputs=answers(paused)) for _ in range(8)),
+                return_exceptions=True,
+            )
+            refused = [one for one in came if isinstance(one, openai.BadRequestError)]
+            assert len(refused) == 7
+            for one in refused:
+                words = (
+                    r'Runs in status "(queued|in_progress|completed)" do not accept tool outputs\.'
+                )
+                assert re.fullmatch(words, one.body["message"])  # type: ignore[index]
+            ended = await client.beta.threads.runs.poll(**place, poll_interval_ms=5)
+            assert ended.status == "completed"
+            conversation = paused.thread_id.replace("thread_", "conv_")
+            items = [item.type async for item in client.conversations.items.list(conversation)]
+            assert items.count("function_call_output") == 2
+
+    run(main())
+
+
+def test_outputs_may_be_as_large_as_said(client: OpenAI, paused: Any):
+    """512 kB in all, to the letter."""
+    one, two = answers(paused)
+    large = [one | {"output": "x" * (512 * 1024 - 1)}, two | {"output": "y"}]
+    done = client.beta.threads.runs.submit_tool_outputs_and_poll(
+        run_id=paused.id, thread_id=paused.thread_id, tool_outputs=large, poll_interval_ms=5
+    )
+    assert done.status == "completed"

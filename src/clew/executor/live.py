@@ -33,7 +33,8 @@ class Live:
     def told(cls, run: Run, items: Iterable[Item]) -> Live:
         """The events of a turn as its log has them, for those who come when it is over."""
         live = cls(_as_of("queued", run))
-        live.tell(RunChanged(_as_of("in_progress", run)))
+        if run.started_at is not None:
+            live.tell(RunChanged(_as_of("in_progress", run)))
         written = (item for item in items if item.kind not in OUTPUTS)
         for index, item in enumerate(written):
             for event in retell(index, item):
