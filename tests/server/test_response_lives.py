@@ -565,6 +565,9 @@ class Custom:
     def __call__(self, model: str) -> Custom:
         return self
 
+    def price_of(self, model: str) -> None:
+        """It costs nothing."""
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         await asyncio.sleep(0)
         if request.items[-1].kind == "user":

@@ -674,6 +674,9 @@ class Calling:
     def __call__(self, model: str) -> Calling:
         return self
 
+    def price_of(self, model: str) -> None:
+        """It costs nothing."""
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         if request.items[-1].kind == "user":
             yield ToolCallDelta(0, "{}", "c", "f")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from clew.core.citations import cite
 from clew.core.code_citations import cited, files_of
-from clew.core.ids import key_of
+from clew.core.ids import is_made_here
 from clew.core.items import Item, new_item
 from clew.core.runs import Run
 from clew.providers.provider import ModelRequest
@@ -207,7 +207,7 @@ def is_ours(tool: Json, run: Run, tools: Mapping[str, Tool], foreign: frozenset[
     if kind not in tools:
         return False
     stores = tool.get("vector_store_ids") or ()
-    here = bool(stores) and all(key_of("vector_store", id) for id in stores)
+    here = bool(stores) and all(is_made_here("vector_store", id) for id in stores)
     return kind not in foreign or run.assistant is not None or here
 
 
