@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from clew.core.errors import NotFound
 from clew.core.ids import key_of
 from clew.core.tool_resources import stores_of
 from clew.options import Options
@@ -21,7 +22,10 @@ def tools_of(
     """The tools by their types. One that cannot work here says so when it is asked for."""
 
     async def threads_stores(place: Place) -> Sequence[str]:
-        thread = await store.get_thread(place.project, place.thread)
+        try:
+            thread = await store.get_thread(place.project, place.thread)
+        except NotFound:  # the thread of a run that is not stored
+            return []
         return [key_of("vector_store", id) or id for id in stores_of(thread.tool_resources)]
 
     tools: list[Tool] = [

@@ -170,3 +170,12 @@ def test_is_id(text: str) -> None:
     """An id is 1 to 200 letters, digits, underscores and hyphens."""
     allowed = set(ALPHABET) | set("_-")
     assert ids.is_id(text) == (0 < len(text) <= 200 and set(text) <= allowed)
+
+
+def test_whose_id_it_is() -> None:
+    """Ours are of one length; those of others are shorter, longer or of another noun."""
+    ours = f"vs_{ids.new_key(1_700_000_000_000)}"
+    assert ids.is_made_here("vector_store", ours)
+    theirs = ("vs_abc123", "vs_68f0a1b2c3d48191b0a1b2c3d4e5f607", ours + "x", ours[:-1] + "_")
+    assert not any(ids.is_made_here("vector_store", id) for id in theirs)
+    assert not ids.is_made_here("file", ours)

@@ -15,6 +15,9 @@ ABILITIES = {
     "scripted": Scripted.abilities,
 }
 
+OURS_TO_DO = ("code_interpreter", "file_search", "mcp")
+"""Tools that Clew has itself, for every kind that does not have them."""
+
 REASONING = ("context", "generate_summary", "mode", "summary")
 """What `reasoning` may ask for beside its effort, which every kind is told."""
 
@@ -24,9 +27,10 @@ _HEAD = """
 A run is done by a model, and models stand behind upstreams of different kinds. What an upstream
 cannot do is refused by name when the run is created, before anything is stored or asked. Text,
 function calls, `temperature`, `top_p`, limits, `tool_choice`, `parallel_tool_calls` and
-`reasoning.effort` go to every kind. `scripted` is the model that is built in. For chat completions
-there is one more rule: to an `openai-compatible` upstream a request goes on whole, whatever is in
-it; for the other kinds, what they cannot carry is refused by name.
+`reasoning.effort` go to every kind. A tool that says "Clew" is [Clew's own](tools/README.md): the
+model is offered functions, and Clew does what they ask for. `scripted` is the model that is built
+in. For chat completions there is one more rule: to an `openai-compatible` upstream a request goes
+on whole, whatever is in it; for the other kinds, what they cannot carry is refused by name.
 """
 _HINTS = (
     "Hints that change no answer are taken by all, and passed on where they are known: {hints}."
@@ -69,7 +73,9 @@ def can_set(abilities: Abilities, param: str) -> bool:
 def _table() -> Iterator[str]:
     yield f"| | {' | '.join(ABILITIES)} |"
     yield "|---" * (len(ABILITIES) + 1) + "|"
-    yield from _rows("tool", tools(), lambda abilities, name: name in abilities.tools)
+    for name in tools():
+        cells = (_does(abilities, name) for abilities in ABILITIES.values())
+        yield f"| tool `{name}` | {' | '.join(cells)} |"
     yield from _rows("", settings(), can_set)
     yield from _rows("format", formats(), lambda abilities, name: name in abilities.formats)
     yield from _rows("include", includes(), lambda abilities, name: name in abilities.include)
@@ -77,6 +83,12 @@ def _table() -> Iterator[str]:
     yield f"| highest `temperature` | {' | '.join(limits)} |"
     compacts = (_said(one.compacts) for one in ABILITIES.values())
     yield f"| compacts a history itself | {' | '.join(compacts)} |"
+
+
+def _does(abilities: Abilities, tool: str) -> str:
+    if tool not in abilities.tools and tool in OURS_TO_DO:
+        return "Clew"
+    return _said(tool in abilities.tools)
 
 
 def _rows(kind: str, names: Iterable[str], can: Callable[[Abilities, str], bool]) -> Iterator[str]:

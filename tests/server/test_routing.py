@@ -45,7 +45,7 @@ def test_a_run_that_says_auto_is_routed(client: OpenAI, http: httpx2.Client):
     assert (run.status, run.assistant_id) == ("completed", gold)
     routed = {"routed_by": {"revision": 1, "rule": 0, "name": "vip"}}
     assert run.model_extra is not None
-    assert run.model_extra["clew"] == routed
+    assert run.model_extra["clew"] == {"attempts": 1, **routed}
     client.beta.threads.update(thread, metadata={"tier": "bronze"})
     run = client.beta.threads.runs.create_and_poll(thread_id=thread, assistant_id="auto")
     assert run.assistant_id == rest
@@ -84,7 +84,7 @@ def test_a_named_assistant_is_not_routed(client: OpenAI, http: httpx2.Client):
     thread = client.beta.threads.create().id
     run = client.beta.threads.runs.create(thread_id=thread, assistant_id=rest)
     assert run.assistant_id == rest
-    assert "clew" not in (run.model_extra or {})
+    assert run.model_extra["clew"] == {"attempts": 1}
 
 
 def test_no_match_is_refused_by_name(client: OpenAI, http: httpx2.Client):

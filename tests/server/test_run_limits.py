@@ -124,23 +124,6 @@ def test_every_parameter_comes_back(client: OpenAI) -> None:
     assert plain.parallel_tool_calls is True
 
 
-@pytest.mark.parametrize("kind", ["file_search", "code_interpreter"])
-def test_a_tool_the_model_cannot_use_is_refused(client: OpenAI, kind: str) -> None:
-    """An assistant may have it; its run is refused by the tool's name, and nothing is stored."""
-    tools: Any = [TOOL, {"type": kind}]
-    assistant = client.beta.assistants.create(model="scripted", tools=tools).id
-    thread = asking(client, "hello")
-    with pytest.raises(openai.BadRequestError) as refusal:
-        client.beta.threads.runs.create(
-            thread, assistant_id=assistant, additional_messages=[{"role": "user", "content": "x"}]
-        )
-    assert (refusal.value.param, refusal.value.code) == ("tools[1].type", "unsupported_parameter")
-    assert kind in refusal.value.body["message"]
-    assert len(client.beta.threads.messages.list(thread).data) == 1
-    assert client.beta.threads.runs.list(thread).data == []
-    assert poll(client, thread, assistant, tools=[TOOL]).status == "completed"
-
-
 def test_a_list_of_runs_says_when_to_look_again(client: OpenAI, assistant: str) -> None:
     """As long as one of them goes on."""
     thread = asking(client, "wait")

@@ -121,6 +121,12 @@ def key_of(noun: str, id: str) -> str | None:
     return None
 
 
+def is_made_here(noun: str, id: str) -> bool:
+    """Whether an id looks like one of those that Clew makes, and not like somebody else's."""
+    key = key_of(noun, id)
+    return key is not None and len(key) == KEY_LENGTH and key.isalnum()
+
+
 def is_id(text: str) -> bool:
     """Whether `text` could be an id at all: letters, digits, `_` and `-`, at most 200."""
     return _ID.match(text) is not None

@@ -164,7 +164,7 @@ class Executor:
             run,
             live,
             Attached(self._store, project, self._now, strangers=strangers),
-            toolbox=self._toolbox(project, run, provider),
+            toolbox=self._toolbox(project, run, provider, is_stored=log is None),
             limits=self._limits.within(run.settings.get("limits")),
             price=self._price_of(run.model),
             lease=self._watch.lease if log is None else None,
@@ -175,9 +175,10 @@ class Executor:
         task.add_done_callback(lambda _: self._forget(run.key, turn))
         return turn.live
 
-    def _toolbox(self, project: str, run: Run, provider: Provider) -> Toolbox:
+    def _toolbox(self, project: str, run: Run, provider: Provider, is_stored: bool) -> Toolbox:
         async def load() -> dict[str, Any]:
-            return await resources_of(self._store, project, run, self._now())
+            now = self._now()
+            return await resources_of(self._store, project, run, now, has_thread=is_stored)
 
         return Toolbox(self._tools, project, run, provider.abilities.tools, load)
 

@@ -13,19 +13,33 @@ from clew.store.store import Store
 from clew.tools.tool import ToolError
 
 
-async def resources_of(store: Store, project: str, run: Run, now_ms: int) -> dict[str, Any]:
-    """What a run's tools may use: its thread's and its assistant's. ToolError if that is gone."""
-    thread, assistant = await store.get_thread(project, run.thread), None
+async def resources_of(
+    store: Store, project: str, run: Run, now_ms: int, *, has_thread: bool = True
+) -> dict[str, Any]:
+    """What a run's tools may use: its thread's and its assistant's. ToolError if that is gone.
+
+    Without `has_thread` (a run that is not stored) there need be none.
+    """
+    held, assistant = await _held(store, project, run.thread, has_thread), None
     with suppress(NotFound):
         if run.assistant is not None:
             assistant = await store.get_assistant(project, run.assistant)
     own = None if assistant is None else assistant.settings.get("tool_resources")
     try:
-        return await usable(store, project, merged(thread.tool_resources, own), now_ms)
+        return await usable(store, project, merged(held, own), now_ms)
     except NotFound as gone:
         raise ToolError(f"No vector store found with id 'vs_{gone.id}'.") from gone
     except ClewError as error:
         raise ToolError(error.message) from error
+
+
+async def _held(store: Store, project: str, thread: str, is_there: bool) -> Resources | None:
+    try:
+        return (await store.get_thread(project, thread)).tool_resources
+    except NotFound:
+        if is_there:
+            raise
+        return None
 
 
 async def usable(store: Store, project: str, resources: Resources, now_ms: int) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from clew.core.citations import cite
 from clew.core.code_citations import cited, files_of
-from clew.core.ids import key_of
+from clew.core.ids import is_made_here
 from clew.core.items import Item, new_item
 from clew.core.runs import Run
+from clew.executor.choosing import chosen
 from clew.providers.provider import ModelRequest
 from clew.tools.tool import Function, Place, Tell, Tool, ToolError
 
@@ -98,8 +99,8 @@ class Toolbox:
     ) -> ModelRequest:
         """The request with our tools as functions, and what they did as calls and outputs.
 
-        When the run's calls are `spent` there are none to choose from. A model that had to call a
-        tool, and has `called` one, is free: else it would have to call on for ever.
+        When the run's calls are `spent` none of ours is offered; a model that has `called` one need
+        not call more.
         """
         items = [shown for item in request.items for shown in self._shown(item, request.items)]
         if not self._ours:
@@ -107,8 +108,8 @@ class Toolbox:
         ours = {id(tool) for tool in self._ours}
         offered = [] if spent else [_function(function) for function in self._functions]
         tools = [tool for tool in self._run.tools if id(tool) not in ours] + offered
-        choice = _choice(request.tool_choice, offered) if tools else None
-        choice = "auto" if called and choice not in (None, "none") else choice
+        named = {name: place.config for name, (_, place) in self._by_function.items()}
+        choice = chosen(request.tool_choice, tools, named, free=called)
         return replace(request, items=items, tools=tools, tool_choice=choice)
 
     def ask(self, asked: Asked) -> Json:
@@ -179,7 +180,9 @@ class Toolbox:
         """An item of ours as models read it that know only functions."""
         type = "mcp" if item.kind in _MCP else item.kind.removesuffix("_call")
         ours = any(config["type"] == type for config in self._ours)
-        if type not in self._tools or (type in self._foreign and not ours):
+        if type not in self._tools:
+            return [item]
+        if type in self._foreign and not ours and not _is_made_here(item):
             return [item]
         if item.kind in _MCP:
             return self._answered(item, window)
@@ -207,8 +210,18 @@ def is_ours(tool: Json, run: Run, tools: Mapping[str, Tool], foreign: frozenset[
     if kind not in tools:
         return False
     stores = tool.get("vector_store_ids") or ()
-    here = bool(stores) and all(key_of("vector_store", id) for id in stores)
+    here = bool(stores) and all(is_made_here("vector_store", id) for id in stores)
     return kind not in foreign or run.assistant is not None or here
+
+
+def _is_made_here(item: Item) -> bool:
+    """Whether Clew did what this item tells of: the files and containers in it are ours."""
+    data = item.data()
+    if item.kind == "file_search_call":
+        found = data.get("results") or ()
+        ours = all(is_made_here("file", each.get("file_id") or "") for each in found)
+        return ours if found else "error" in data
+    return item.kind == "code_interpreter_call" and "files" in data
 
 
 def _whole(item: Item) -> Json:
@@ -228,15 +241,6 @@ def _function(function: Function) -> Json:
         "parameters": function.parameters,
         "strict": False,
     }
-
-
-def _choice(choice: Any, offered: Sequence[Json]) -> Any:
-    """A choice of one of our tools is one of its function, while that is offered."""
-    if not isinstance(choice, dict) or choice["type"] not in ("file_search", "code_interpreter"):
-        return "required" if isinstance(choice, dict) and choice["type"] == "mcp" else choice
-    name = choice["type"]
-    there = any(function["name"] == name for function in offered)
-    return {"type": "function", "name": name} if there else None
 
 
 def _pair(item: Item, name: str, arguments: str, output: str) -> list[Item]:

@@ -228,7 +228,7 @@ def _image(file: File) -> dict[str, Any]:
 
 def _failed(item: dict[str, Any], why: str) -> dict[str, Any]:
     outputs = [*(item.get("outputs") or ()), {"type": "logs", "logs": f"[{why}]\n"}]
-    return {**item, "status": "failed", "outputs": outputs}
+    return {"files": [], **item, "status": "failed", "outputs": outputs}
 
 
 def _as_read(item: dict[str, Any]) -> str:

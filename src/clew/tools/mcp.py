@@ -185,13 +185,15 @@ class Mcp:
         self, place: Place, server: Server, name: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:
         """The result as it came. Raises Failure."""
+        known = self._offered(place).get(function_name(server.label, name), {})
+        is_plain = known.get("is_plain", False)
         try:
             async with (
                 asyncio.timeout(self._call_timeout_s),
                 self._sessions.session(_key(place, server), server) as session,
             ):
                 return await session.run(
-                    lambda client: _call_tool(session, client, name, arguments)
+                    lambda client: _call_tool(session, client, name, arguments, is_plain)
                 )
         except TimeoutError:
             failure = timed_out(self._call_timeout_s)
@@ -212,28 +214,32 @@ class Mcp:
 
     def _remember(self, place: Place, tools: dict[str, dict[str, Any]]) -> None:
         """What is needed of a tool when it is called; the schemas are not."""
-        kept = ("name", "annotations")
         self._offers.pop(_key(place), None)
-        self._offers[_key(place)] = {
-            function: {field: tool.get(field) for field in kept} for function, tool in tools.items()
-        }
+        self._offers[_key(place)] = {function: _of(tool) for function, tool in tools.items()}
         while len(self._offers) > OFFERS_MAX:
             del self._offers[next(iter(self._offers))]
 
 
 async def _call_tool(
-    session: Session, client: Client, name: str, arguments: dict[str, Any]
+    session: Session, client: Client, name: str, arguments: dict[str, Any], is_plain: bool
 ) -> dict[str, Any]:
     """Call without what the SDK's own method adds: it may send a call again, and asks for the list
-    of tools to check results by schemas that the server made up."""
+    of tools to check results by schemas that the server made up. The list is only needed where the
+    tool is not known to be `is_plain`."""
     from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
 
-    if is_modern(client) and not session.has_listed:
+    if not is_plain and is_modern(client) and not session.has_listed:
         await learn_tools(client)
         session.has_listed = True
     params = CallToolRequestParams(name=name, arguments=arguments)
     result = await client.session.send_request(CallToolRequest(params=params), CallToolResult)
     return result.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _of(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a tool; one is plain that wants none of its arguments in headers."""
+    is_plain = b'"x-mcp-header"' not in msgspec.json.encode(tool.get("input_schema"))
+    return {"name": tool["name"], "annotations": tool.get("annotations"), "is_plain": is_plain}
 
 
 def _key(place: Place, server: Server | None = None) -> tuple[Any, ...]:
