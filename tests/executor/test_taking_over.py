@@ -87,6 +87,17 @@ def test_half_an_answer_is_kept_and_shown_to_no_model() -> None:
     play(main())
 
 
+def test_a_beginning_that_nobody_heard_of_is_told() -> None:
+    """Of a run in progress only that it was queued had been kept."""
+
+    async def main() -> None:
+        async with stage(says("Hello")) as here:
+            run = await left(here, events=[RunChanged(RUN)], calls=["C1"])
+            assert statuses(await taken(here, run)) == ["queued", "in_progress", "completed"]
+
+    play(main())
+
+
 def test_an_answer_that_was_told_whole_but_not_stored_is_lost_too() -> None:
     """What is not in the log when its process dies was never the answer."""
 

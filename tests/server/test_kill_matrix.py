@@ -31,7 +31,7 @@ from .matrix import (
 )
 from .served import serving
 
-AT_ONCE = 12
+AT_ONCE = 8
 TOOK_MAX_S = LEASE_MS / 1000 + MARGIN_S
 MOVES = {"apart": 14, "together": 10}
 """How often a run is moved in such a turn, from its first model call to its end."""
