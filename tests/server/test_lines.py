@@ -435,3 +435,53 @@ def test_two_processes_share_one_line(new_store_url: Callable[[], str], tmp_path
                     await one_client.close()
 
     run(main())
+
+
+@pytest.mark.parametrize("policy", ["interrupt", "rollback", "steer"])
+def test_a_policy_reaches_the_process_that_works(
+    new_store_url: Callable[[], str], tmp_path: Path, policy: str
+):
+    """What comes by one process cuts off, or joins, the run that another one works on."""
+    url = new_store_url()
+
+    async def main() -> None:
+        async with Echo() as upstream:
+            flags = ("--store", url, "--port", "0", "--upstream", upstream.base_url)
+            with serving(*flags, folder=tmp_path) as one, serving(*flags, folder=tmp_path) as two:
+                here, there = (AsyncOpenAI(**CLIENT, base_url=f"{s.url}/v1") for s in (one, two))
+                async with here, there:
+                    place: Any = (await here.conversations.create()).id
+                    ask: Any = {"model": "m", "conversation": place}
+                    first = asyncio.create_task(here.responses.create(input="hold", **ask))
+                    while not upstream.requests:
+                        await asyncio.sleep(0.01)
+                    began, body = await revision(here, place), {"on_busy": policy}
+                    second = asyncio.create_task(
+                        there.responses.create(input="news", extra_body=body, **ask)
+                    )
+                    if policy == "steer":
+                        runs: Any = here.beta.threads.runs
+                        place_of_runs = place.replace("conv_", "thread_")
+                        [active] = (await runs.list(place_of_runs)).data
+                        while await revision(here, place) == began:
+                            await asyncio.sleep(0.01)
+                        upstream.gate.set()
+                        ended = await asyncio.gather(first, second)
+                        assert {answer.id[5:] for answer in ended} == {active.id[4:]}
+                    else:
+                        assert (await second).output_text == "Re: news"
+                        assert (await first).status == "cancelled"
+                    items = here.conversations.items.list(place, order="asc")
+                    log = [item.content[0].text async for item in cast(Any, items)]
+                    before = {"interrupt": ["hold"], "rollback": []}.get(
+                        policy, ["hold", "Re: hold"]
+                    )
+                    assert log == [*before, "news", "Re: news"]
+
+    run(main())
+
+
+async def revision(client: AsyncOpenAI, conversation: str) -> str:
+    """It changes when something comes, also into the line."""
+    raw = await client.conversations.with_raw_response.retrieve(conversation)
+    return str(raw.headers["etag"])
