@@ -22,7 +22,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / "docs" / "tools" / name for name in ("documents.md", "resources.md")),
+    *sorted((ROOT / "docs" / "tools").glob("*.md")),
 ]
 ADDRESS = "http://127.0.0.1:8787"
 """Where the pages expect the server; the tests put the real one there."""
