@@ -257,6 +257,32 @@ def test_a_function_that_is_insisted_on_is_called_with_what_its_schema_requires(
     assert deltas[0].name == "weather"
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "arguments"),
+    [
+        ("file_search", "Days off?", {"queries": ["Days off?"]}),
+        ("code_interpreter", "1 + 1", {"code": "1 + 1"}),
+        (
+            "code_interpreter",
+            "Run this:\n```python\nx = 1\nx\n```\nPlease.",
+            {"code": "x = 1\nx\n"},
+        ),
+    ],
+)
+def test_clews_own_tools_are_called_with_what_was_said(
+    name: str, said: str, arguments: dict[str, Any]
+) -> None:
+    """What a user says is looked for, or run."""
+    field = next(iter(arguments))
+    kind = {"type": "array" if field == "queries" else "string", "items": {"type": "string"}}
+    parameters = {"type": "object", "properties": {field: kind}, "required": [field]}
+    tool = {"type": "function", "name": name, "parameters": parameters}
+    choice = {"type": "function", "name": name}
+    deltas = ask(Scripted(), thread(said), tools=[tool], tool_choice=choice)
+    (call,) = [d.arguments for d in deltas if isinstance(d, ToolCallDelta) and d.arguments]
+    assert msgspec.json.decode(call) == arguments
+
+
 def test_its_output_is_stated_even_though_the_choice_still_stands() -> None:
     window = [*thread("Weather?"), called("c1", "weather"), gave("c1", "sunny")]
     assert answer(window, tools=[WEATHER], tool_choice="required").endswith("gave back: sunny")

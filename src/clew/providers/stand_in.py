@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -18,6 +20,8 @@ WHAT_I_AM = "I am Clew's scripted stand-in, not a language model."
 CALLED = frozenset({"function", "custom"})
 """Types of tools that are called by name."""
 
+_FENCED = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
 QUOTE_MAX = 1000
 """Characters of a message that are said again."""
 
@@ -27,7 +31,7 @@ def stand_in(request: ModelRequest, turn: Turn) -> Answer:
     words in the format asked for."""
     if turn.outputs:
         return Answer(_formatted(request, " ".join([WHAT_I_AM, *map(_stated, turn.outputs)])))
-    call = _call_asked_for(request)
+    call = _call_asked_for(request, turn)
     if call is not None:
         return Answer(calls=[call])
     said = _looked_up(request, turn) or _repeated(request.items, turn)
@@ -48,8 +52,9 @@ def _stated(output: Output) -> str:
     return f"The function {output.name or '(unknown)'} gave back: {_quoted(output.text)}"
 
 
-def _call_asked_for(request: ModelRequest) -> ScriptedCall | None:
-    """The call that `tool_choice` insists on, with the least its schema allows."""
+def _call_asked_for(request: ModelRequest, turn: Turn) -> ScriptedCall | None:
+    """The call that `tool_choice` insists on, with the least its schema allows; a search is for the
+    user's last words, and code is what they hold."""
     choice = request.tool_choice
     tools = {tool["name"]: tool for tool in request.tools if tool.get("type") in CALLED}
     if isinstance(choice, dict) and choice["type"] == "allowed_tools":
@@ -64,7 +69,19 @@ def _call_asked_for(request: ModelRequest) -> ScriptedCall | None:
     if tools[name]["type"] == "custom":
         return ScriptedCall(name, input="?")
     arguments = example(tools[name].get("parameters") or {"type": "object"})
-    return ScriptedCall(name, arguments if isinstance(arguments, dict) else {})
+    if not isinstance(arguments, dict):
+        return ScriptedCall(name)
+    return ScriptedCall(name, arguments | _meant(name, arguments, turn.text))
+
+
+def _meant(function: str, arguments: dict[str, Any], text: str) -> dict[str, Any]:
+    """What the user's words are to one of Clew's own tools."""
+    if function == "file_search" and "queries" in arguments:
+        return {"queries": [text]}
+    if function == "code_interpreter" and "code" in arguments:
+        fenced = _FENCED.search(text)
+        return {"code": fenced[1] if fenced else text}
+    return {}
 
 
 def _looked_up(request: ModelRequest, turn: Turn) -> str | None:
