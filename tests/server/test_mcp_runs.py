@@ -126,6 +126,27 @@ def test_a_call_waits_for_its_approval(tools: OpenAI, weather: Weather, kept: st
     assert weather.calls == [("weather", "Oslo")]
 
 
+def test_an_approved_call_goes_to_its_own_server(tools: OpenAI, weather: Weather):
+    """Where the next request has another, the call fails and says so. An approval that is sent
+    again makes no other call."""
+    tool = weather.tool | {"require_approval": "always"}
+    conversation = tools.conversations.create().id
+    first = ask(tools, "weather in Oslo", tool, conversation=conversation)
+    answer = {
+        "type": "mcp_approval_response",
+        "approval_request_id": first.output[1].id,
+        "approve": True,
+    }
+    other = weather.tool | {"server_label": "other"}
+    second = ask(tools, [answer], other, conversation=conversation)
+    call = next(item for item in second.output if item.type == "mcp_call")
+    assert (call.status, call.server_label) == ("failed", "weather")
+    assert "no MCP server 'weather'" in str(call.error)
+    third = ask(tools, [answer], tool, conversation=conversation)
+    assert "mcp_call" not in types(third)
+    assert weather.calls == []
+
+
 def test_a_refusal_is_told_to_the_model(tools: OpenAI, weather: Weather):
     """Nothing is called; the model reads why."""
     tool = weather.tool | {"require_approval": "always"}
