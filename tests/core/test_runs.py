@@ -122,3 +122,13 @@ def test_when_a_run_is_abandoned(status: str, late_ms: int, expected: bool) -> N
     works on it."""
     one = replace(run(status), expires_at=NOW)
     assert one.is_abandoned(NOW + late_ms) == expected
+
+
+def test_a_run_that_is_over_has_forgotten_secrets() -> None:
+    """What its MCP servers were shown is needed by whoever takes it over, and by nobody later."""
+    tool = {"type": "mcp", "headers": {"k": "v"}, "authorization": "t", "server_label": "s"}
+    run = Run("r", "t", 0, "m", status="in_progress", tools=[tool, {"type": "file_search"}])
+    assert move(run, "cancelling", 1).tools == run.tools
+    shown = {"type": "mcp", "headers": {"k": "<redacted>"}, "server_label": "s"}
+    assert move(run, "completed", 1).tools == [shown, {"type": "file_search"}]
+    assert run.tools[0] == tool

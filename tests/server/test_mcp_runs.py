@@ -14,6 +14,7 @@ from clew.testing import upstream as chat
 from tests.tools.mcp_peers import Seen, served, weather_server
 
 from .doubles import Doubles
+from .live import Live
 from .test_file_search_runs import unparsed
 
 SECRET, TOKEN = "header-secret-4711", "token-secret-4711"
@@ -125,6 +126,27 @@ def test_a_call_waits_for_its_approval(tools: OpenAI, weather: Weather, kept: st
     assert weather.calls == [("weather", "Oslo")]
 
 
+def test_an_approved_call_goes_to_its_own_server(tools: OpenAI, weather: Weather):
+    """Where the next request has another, the call fails and says so. An approval that is sent
+    again makes no other call."""
+    tool = weather.tool | {"require_approval": "always"}
+    conversation = tools.conversations.create().id
+    first = ask(tools, "weather in Oslo", tool, conversation=conversation)
+    answer = {
+        "type": "mcp_approval_response",
+        "approval_request_id": first.output[1].id,
+        "approve": True,
+    }
+    other = weather.tool | {"server_label": "other"}
+    second = ask(tools, [answer], other, conversation=conversation)
+    call = next(item for item in second.output if item.type == "mcp_call")
+    assert (call.status, call.server_label) == ("failed", "weather")
+    assert "no MCP server 'weather'" in str(call.error)
+    third = ask(tools, [answer], tool, conversation=conversation)
+    assert "mcp_call" not in types(third)
+    assert weather.calls == []
+
+
 def test_a_refusal_is_told_to_the_model(tools: OpenAI, weather: Weather):
     """Nothing is called; the model reads why."""
     tool = weather.tool | {"require_approval": "always"}
@@ -157,9 +179,13 @@ def test_what_a_server_says_went_wrong_is_in_the_call(tools: OpenAI, weather: We
 
 
 def test_secrets_go_to_the_server_and_nowhere_else(
-    tools: OpenAI, weather: Weather, caplog: pytest.LogCaptureFixture
+    tooled: Live,
+    tools: OpenAI,
+    project: str,
+    weather: Weather,
+    caplog: pytest.LogCaptureFixture,
 ):
-    """Not into answers, items, events or the log."""
+    """Not into answers, items, events or the log; the run itself forgets them when it ends."""
     caplog.set_level(logging.DEBUG)
     tool = weather.tool | {"headers": {"x-key": SECRET}, "authorization": TOKEN}
     raw = tools.responses.with_raw_response.create(
@@ -179,7 +205,9 @@ def test_secrets_go_to_the_server_and_nowhere_else(
     seen = [raw.text, stream.http_response.read().decode(), caplog.text]
     seen.append(tools.responses.with_raw_response.retrieve(response.id).text)
     seen.append(tools.responses.input_items.with_raw_response.list(response.id).text)
-    assert "x-key" in seen[0]
+    key = response.id.removeprefix("resp_")
+    seen.append(str(tooled.here.get_run(project, key[:30], key)))
+    assert all("x-key" in text for text in (seen[0], seen[-1]))
     for text in seen:
         assert SECRET not in text
         assert TOKEN not in text

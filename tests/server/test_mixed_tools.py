@@ -11,6 +11,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from clew.core.limits import Limits
 from clew.options import Options
 from clew.providers.catalog import Catalog
 from clew.testing import upstream as chat
@@ -310,7 +311,28 @@ def test_a_run_that_calls_for_ever_is_ended(limits: Any, said: str):
         assert len(double.requests) == 2
 
 
-def test_a_run_has_its_time(new_store_url: Callable[[], str]):
+def test_limits_hold_on_the_threads_face(tools: OpenAI, store: str):
+    """Of a run, and of one that is made with its thread."""
+    held: Any = {"file_search": {"vector_store_ids": [store]}}
+    assistant = tools.beta.assistants.create(
+        model="scripted", tools=[SEARCH], tool_resources=held
+    ).id
+    messages: Any = [{"role": "user", "content": "find cheese"}]
+    more: Any = {"assistant_id": assistant, "extra_body": {"limits": {"steps": 1}}}
+    thread = tools.beta.threads.create(messages=messages).id
+    for run in (
+        poll(tools, thread, assistant, extra_body=more["extra_body"]),
+        tools.beta.threads.create_and_run_poll(
+            thread={"messages": messages}, poll_interval_ms=20, **more
+        ),
+    ):
+        assert (run.status, run.last_error.code) == ("failed", "rate_limit_exceeded")
+        assert run.last_error.message == "The run has reached its limit of 1 model calls."
+        (step,) = steps_of(tools, run)
+        assert step.status == "completed"
+
+
+def test_a_run_has_its_time():
     """`seconds`: the model is left, and what it did stays."""
     hangs = chat.cut(chat.says("So", "on"), "So", "hang")
     with in_front_of("openai-compatible", LOOPS, hangs) as (client, _):
@@ -382,8 +404,6 @@ def test_a_websocket_uses_tools(tools: OpenAI, search: Any):
 
 def test_limits_of_a_server_hold_for_every_run(new_store_url: Callable[[], str]):
     """`run_limits` end a run that asks for more."""
-    from clew.core.limits import Limits
-
     options = Options(run_limits=Limits(steps=1))
     with (
         Live(new_store_url(), Catalog(script=TOOLS), options) as live,

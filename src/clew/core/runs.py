@@ -132,14 +132,27 @@ class Call(msgspec.Struct):
 def move(run: Run, status: str, now_ms: int, **changes: Any) -> Run:
     """The run in another status, stamped; the given one is left as it is.
 
-    Raises IllegalMove when the table does not allow it.
+    One that is over does not know the secrets of its tools any more. Raises IllegalMove when the
+    table does not allow it.
     """
     if status not in MOVES[run.status]:
         raise IllegalMove(run.status, status)
+    if status in TERMINAL:
+        changes.setdefault("tools", [without_secrets(tool) for tool in run.tools])
     stamp = _STAMPS.get(status)
     if stamp is not None:
         changes.setdefault(stamp, now_ms)
     return msgspec.structs.replace(run, status=status, **changes)
+
+
+def without_secrets(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool as anybody may see it: what it shows to an MCP server is no part of that."""
+    if tool["type"] != "mcp":
+        return tool
+    shown = {name: value for name, value in tool.items() if name != "authorization"}
+    if shown.get("headers"):
+        shown["headers"] = dict.fromkeys(shown["headers"], "<redacted>")
+    return shown
 
 
 def moved(run: Run, stands: Run, last_seq: int | None) -> Run:

@@ -168,10 +168,12 @@ class Toolbox:
             self._resources = await self._load()
 
     def _config_of(self, item: Item, type: str) -> Json:
-        configs = [config for config in self._ours if config["type"] == type]
+        """The tool that a call is of; one of another MCP server is none."""
         label = item.data().get("server_label")
-        named = [config for config in configs if config.get("server_label") == label]
-        return next(iter(named or configs), {"type": type})
+        for config in self._ours:
+            if config["type"] == type and config.get("server_label") == label:
+                return config
+        return {"type": type}
 
     def _place(self, config: Json) -> Place:
         return Place(self._project, self._run.thread, self._run.key, config, self._resources)

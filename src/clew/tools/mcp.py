@@ -165,6 +165,8 @@ class Mcp:
     async def _outcome(self, place: Place, item: Mapping[str, Any]) -> dict[str, Any]:
         """What the call changes of its item."""
         try:
+            if "server_label" not in place.config:
+                raise Failure(f"This run has no MCP server '{item['server_label']}'.")
             server = read_server(place.config)
             arguments = _arguments(item["arguments"])
             await self._check_allowed(place, server, item["name"])

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from clew.core.items import OUTPUTS, Item, new_item
-from clew.core.runs import EXPIRES_AFTER_MS, Run
+from clew.core.runs import EXPIRES_AFTER_MS, Run, without_secrets
 from clew.wire import items
 from clew.wire.fields import seconds
 from clew.wire.runs import standing
@@ -169,12 +169,7 @@ def _shown_tool(tool: dict[str, Any]) -> dict[str, Any]:
     """The tool as it was given, without its secrets."""
     if tool["type"] == "function":
         return {"description": None, "parameters": None, "strict": None} | tool
-    if tool["type"] != "mcp":
-        return tool
-    shown = {name: value for name, value in tool.items() if name != "authorization"}
-    if shown.get("headers"):
-        shown["headers"] = dict.fromkeys(shown["headers"], "<redacted>")
-    return shown
+    return without_secrets(tool)
 
 
 def _cache_options(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
