@@ -90,7 +90,7 @@ def test_a_run_without_tools_of_ours_is_left_as_it_is() -> None:
         ("auto", {}, "auto"),
         ("required", {}, "required"),
         ("none", {}, "none"),
-        ({"type": "mcp", "server_label": "desk"}, {}, "required"),
+        ({"type": "mcp", "server_label": "desk"}, {}, {"type": "function", "name": "desk"}),
         ({"type": "function", "name": "own"}, {}, {"type": "function", "name": "own"}),
         ({"type": "code_interpreter"}, {}, {"type": "function", "name": "code_interpreter"}),
         ("required", {"called": True}, "auto"),

@@ -111,7 +111,7 @@ def test_events_are_found_by_index(tmp_path: Path, query: str) -> None:
         store = await SQLiteStore.open(str(tmp_path / "clew.db"))
         plan = store.db.execute(f"EXPLAIN QUERY PLAN {SQL[query]}", {
             "thread": "", "project": "", "run": "", "turn": 0, "first": 0, "until": 0,
-            "events": b"", "now": 0, "limit": 1,
+            "events": b"", "now": 0, "limit": 1, "attempt": 1,
         }).fetchall()  # fmt: skip
         assert [row[3] for row in plan if row[3].startswith("SCAN")] == []
         await store.close()

@@ -492,7 +492,7 @@ BOMBS = {
     "forks": (FORKS, "ran longer|CPU time"),
     "a loop that is deaf": (DEAF, "ran longer"),
     "memory": (MEMORY, "MemoryError|ran longer"),
-    "memory of many": (SHARED_OUT, "memory"),
+    "memory of many": (SHARED_OUT, "memory|ran longer"),
     "threads": (THREADS, "ran longer"),
     "daemons": (DAEMONS, "ran longer|CPU time"),
     "1 GB of output": (OUTPUT, "printed more than 64 MiB"),
