@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from clew.core.events import Event, ItemBegan, ItemEnded, TextAdded
 from clew.core.items import OUTPUTS, Item, lost_message, unanswered
-from clew.core.paging import LIMIT_MAX, Page
 from clew.core.runs import Run
 from clew.executor.hosting import Hosting
 from clew.executor.ledger import Ledger
+from clew.executor.replay import read_items
 from clew.store.store import Store
 
 LOST = {"code": "lost", "message": "The process that made this call is gone."}
@@ -63,14 +63,8 @@ async def take_over(ledger: Ledger, hosting: Hosting) -> None:
 
 async def items_of_turn(store: Store, project: str, run: Run) -> list[Item]:
     """What the run wrote in its present turn, oldest first."""
-    items: list[Item] = []
-    more, after = True, None
-    while more:
-        page = Page(LIMIT_MAX, "asc", after)
-        found, more = await store.list_items(project, run.thread, page, run=run.key)
-        items += (item for item in found if item.seq > run.turn and item.kind not in OUTPUTS)
-        after = found[-1].id if found else None
-    return items
+    written = await read_items(store, project, run)
+    return [item for item in written if item.seq > run.turn and item.kind not in OUTPUTS]
 
 
 def _partial(events: Sequence[Event], known: Iterable[str], run: Run) -> Iterable[tuple[int, Item]]:

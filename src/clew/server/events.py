@@ -8,9 +8,9 @@ from typing import Protocol
 from clew.core.errors import BadRequest
 from clew.core.events import Event
 from clew.core.items import CALLS, OUTPUTS, Item, call_id
-from clew.core.paging import LIMIT_MAX, Page
 from clew.core.runs import Run
 from clew.executor.live import Live
+from clew.executor.replay import read_items
 from clew.server.http import Request, Server, Stream
 from clew.wire.run_events import RunStream
 
@@ -40,7 +40,7 @@ async def stream_of(
     after: int = 0,
 ) -> Stream:
     """The stream of one turn of a run, from behind event number `after` on."""
-    answered = _answered(await run_items(server, project, run), turn) if turn else None
+    answered = _answered(await read_items(server.store, project, run), turn) if turn else None
     if answered is not None and not answered[1] and turn != run.turn:
         message = f"Invalid event id: this run has no turn {turn}."
         raise BadRequest(message, "starting_after", "invalid_value")
@@ -51,18 +51,6 @@ async def stream_of(
 def last_event_id(request: Request) -> str | None:
     """The last event that a client got which comes back."""
     return request.header(LAST_EVENT_ID.lower().encode()) or None
-
-
-async def run_items(server: Server, project: str, run: Run) -> list[Item]:
-    """The items a run wrote, oldest first."""
-    items: list[Item] = []
-    more, after = True, None
-    while more:
-        page = Page(LIMIT_MAX, "asc", after)
-        found, more = await server.store.list_items(project, run.thread, page, run=run.key)
-        items += found
-        after = items[-1].id if items else None
-    return items
 
 
 def _answered(items: Sequence[Item], turn: int) -> tuple[list[Item], Mapping[str, str]]:

@@ -15,9 +15,10 @@ from clew.core.runs import Run
 from clew.core.threads import Receipt
 from clew.executor.live import Live
 from clew.executor.relay import compaction
+from clew.executor.replay import read_items
 from clew.executor.unstored import Unstored
 from clew.executor.windows import read_window
-from clew.server.events import LAST_EVENT_ID, last_event_id, run_items, tell
+from clew.server.events import LAST_EVENT_ID, last_event_id, tell
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
 from clew.server.places import begin, check_references, find_run, place_of, reference
 from clew.server.runs import recall
@@ -48,7 +49,7 @@ async def get_response(server: Server, request: Request) -> Answer | Stream:
     run = await _find(server, request)
     if query.get("stream"):
         return await _replay(server, request, run, query)
-    output = await run_items(server, request.project, run)
+    output = await read_items(server.store, request.project, run)
     return _answer(run, output, query.get("include"))
 
 
@@ -98,7 +99,7 @@ async def cancel_response(server: Server, request: Request) -> Answer:
     if live is not None:
         await _end(live)
     ended = await _find(server, request)
-    return _answer(ended, await run_items(server, project, ended))
+    return _answer(ended, await read_items(server.store, project, ended))
 
 
 async def list_input_items(server: Server, request: Request) -> Answer:

@@ -15,8 +15,9 @@ from clew.core.paging import Page
 from clew.core.runs import Run, move
 from clew.core.threads import Thread
 from clew.executor.live import Live
+from clew.executor.replay import read_items
 from clew.server import routing
-from clew.server.events import LAST_EVENT_ID, last_event_id, run_items, stream_of, tell
+from clew.server.events import LAST_EVENT_ID, last_event_id, stream_of, tell
 from clew.server.http import Answer, Request, Route, Server, Stream, encode
 from clew.server.tool_resources import index_given
 from clew.store.runs import Moved
@@ -148,7 +149,7 @@ async def submit_tool_outputs(server: Server, request: Request) -> Answer | Stre
     once = request.once(now, _encode)
     if run.status != "requires_action" and once is None:
         raise IllegalMove(run.status, "queued")
-    calls = list(unanswered(await run_items(server, request.project, run)).values())
+    calls = list(unanswered(await read_items(server.store, request.project, run)).values())
     if not calls:
         run = await find_run(server, request)  # the same request went through meanwhile
     try:
@@ -190,7 +191,9 @@ async def list_steps(server: Server, request: Request) -> Answer:
     query = request.query()
     page, include = page_of(query), query.get("include", ())
     run = await find_run(server, request)
-    all_steps = steps.encode_steps(run, await run_items(server, request.project, run), include)
+    all_steps = steps.encode_steps(
+        run, await read_items(server.store, request.project, run), include
+    )
     found, more = _page(all_steps, page)
     return Answer(encode(encode_page(found, more)))
 
@@ -199,7 +202,7 @@ async def get_step(server: Server, request: Request) -> Answer:
     include = request.query().get("include", ())
     id = request.id("step", 2)
     run = await find_run(server, request)
-    items = await run_items(server, request.project, run)
+    items = await read_items(server.store, request.project, run)
     for step in steps.encode_steps(run, items, include):
         if step["id"] == id:
             return Answer(encode(step))
@@ -271,7 +274,7 @@ async def _again_after(
     if not body.get("stream"):
         raise replayed
     run = await _first_run(server, request, replayed)
-    items = await run_items(server, request.project, run)
+    items = await read_items(server.store, request.project, run)
     answered = {given["tool_call_id"] for given in body["tool_outputs"]}
     turns = [item.seq for item in items if item.data().get("call_id") in answered]
     return await stream_of(server, request.project, run, turns[-1] if turns else run.turn)
@@ -307,7 +310,7 @@ async def _awaited(server: Server, project: str, run: Run) -> list[Item]:
     """The function calls whose outputs a paused run waits for."""
     if run.status != "requires_action":
         return []
-    return list(unanswered(await run_items(server, project, run)).values())
+    return list(unanswered(await read_items(server.store, project, run)).values())
 
 
 def _output(run: Run, data: dict[str, Any], now_ms: int) -> Item:
