@@ -129,6 +129,24 @@ def test_nothing_is_to_be_done_for_a_run_that_ended() -> None:
     play(main())
 
 
+def test_a_run_for_models_of_others_is_left_to_them() -> None:
+    """A process that has nothing of the kind that is to answer does not answer in its place; what
+    needs no model, anybody may end."""
+
+    async def main() -> None:
+        async with stage(says("Hello")) as here:
+            run = await left(here, "queued", provider="openai-compatible")
+            await here.executor.go_on(here.project, run.thread)
+            assert here.executor.following(run.key) is None
+            here.provider.name = "openai-compatible"
+            assert statuses(await taken(here, run))[-1] == "completed"
+            here.provider.name = "told"
+            other = await left(here, "cancelling", provider="openai-compatible")
+            assert statuses(await taken(here, other))[-1] == "cancelled"
+
+    play(main())
+
+
 def test_a_run_that_is_held_is_left_alone() -> None:
     """Who still has its lease goes on with it."""
 

@@ -44,8 +44,9 @@ def test_what_a_killed_server_did_is_told(tmp_path: Path, new_store_url: Callabl
             receiver.told.get()
         receiver.reply = Reply()
         with serving(*flags, folder=tmp_path):
-            told = [receiver.next() for _ in made]
-        assert sorted(each.event["data"]["id"] for each in told) == sorted(made)
+            told: list[Any] = []
+            while {each.event["data"]["id"] for each in told} != set(made):
+                told.append(receiver.next())  # one of the dead may still come in, too
         assert being_told.headers["webhook-id"] in {each.headers["webhook-id"] for each in told}
         for each in told:
             unwrap = OpenAI(**CLIENT).webhooks.unwrap

@@ -49,6 +49,7 @@ _STAMPS = {
 class Run(msgspec.Struct):
     """One assistant turn. Times are milliseconds since 1970; `thread` and `assistant` are keys.
 
+    `provider` is the kind of what is to answer: who has none of that kind leaves the run to others.
     `settings` are the request's own (temperature, tool_choice, text, …) as the wire named them.
     `pauses` says what a function call does: True, the run waits in `requires_action` for its
     outputs (Threads); False, it completes and the outputs come with the next turn (Responses).
@@ -66,6 +67,7 @@ class Run(msgspec.Struct):
     model: str
     status: str = "queued"
     assistant: str | None = None
+    provider: str | None = None
     instructions: str | None = None
     tools: list[dict[str, Any]] = []
     settings: dict[str, Any] = {}

@@ -98,10 +98,12 @@ class Executor:
         self._watch.start()
 
     def check(self, run: Run) -> None:
-        """Raise BadRequest, naming the parameter, when the run's model cannot do what it asks."""
+        """Say in a new run what is to answer it. Raise BadRequest, naming the parameter, when the
+        run's model cannot do what it asks."""
         provider = self._provider_of(run.model)
         if isinstance(provider, Nobody):
             raise unknown(run.model)
+        run.provider = provider.name
         refuse(provider.abilities, run, self._ours(run, provider))
 
     def _ours(self, run: Run, provider: Provider) -> frozenset[str]:
@@ -245,9 +247,21 @@ class Executor:
         """The thread may be free: work on what it goes on with, if nobody does."""
         if self._is_draining or self._works_on(thread):
             return  # it stays due, and is found by whoever looks next
+        if not await self._can_answer(project, thread):
+            return  # it is for a process that has such models
         run = await self._store.claim_run(project, thread, self._watch.lease(), self._now())
         if run is not None:
             await self._resume(project, run)
+
+    async def _can_answer(self, project: str, thread: str) -> bool:
+        """Whether the thread has an active run, and what is to answer it is here: a process that
+        was opened beside others, with no models of theirs, must not answer in their place."""
+        active = (await self._store.get_thread(project, thread)).active_run
+        if active is None:
+            return False
+        run = await self._store.get_run(project, thread, active)
+        needs_none = run.status in ("requires_action", "cancelling")
+        return needs_none or run.provider in (None, self._provider_of(run.model).name)
 
     def _works_on(self, thread: str) -> bool:
         """Whether a run of this thread is ours, though we may have been late to hold its lease."""
