@@ -2,10 +2,10 @@
 # targets use goes into $(VENV), in the versions that constraints.txt pins.
 
 VENV ?= .venv
-ARGS ?=
 
-# Most tests wait rather than compute. Those that tell what the server was asked share a worker.
-parallel := -n 3 --dist loadgroup
+# Tests that tell what the server was asked run in one process; the others wait more than they
+# compute, so several processes share them.
+together := tests/server tests/docs tests/embedded
 
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -37,7 +37,12 @@ serve: $(VENV)/.demo ## Serve on http://127.0.0.1:8787
 	@exec $(bin)/clew serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests on SQLite and on a real PostgreSQL
-	@$(bin)/python -m pytest $(or $(ARGS),$(parallel))
+ifdef ARGS
+	@$(bin)/python -m pytest $(ARGS)
+else
+	@$(bin)/python -m pytest -n 3 $(together:%=--ignore=%)
+	@$(bin)/python -m pytest $(together)
+endif
 
 test-faults: $(VENV)/.dev ## Run the long fault matrices
 	@$(bin)/python -m pytest -m faults $(ARGS)

@@ -55,22 +55,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = asked.keyword or asked.deselect or getattr(asked, "lf", False)
     config.stash[WHOLE] = not chosen and files.issuperset(expected)
     items.sort(key=lambda item: item.path.name == "test_compatibility.py")
-    for item in items:
-        if group := _together(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _together(item: pytest.Item) -> str | None:
-    """Where several workers share the tests: what one of them is to run alone, as those tests make
-    something that all of them use, or tell of what the others did. What a server does on PostgreSQL
-    is told by the same test on SQLite."""
-    path = item.path
-    room = path.relative_to(Path(__file__).parent).parts[0]
-    if room == "server" and path.stem != "test_releases" and "postgres" in item.name:
-        return "server on PostgreSQL"
-    if room in ("server", "docs", "embedded"):
-        return "server"
-    return "sandbox" if "sandbox" in path.parts or path.stem == "test_code_interpreter" else None
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +123,9 @@ def _server_class(place: Path) -> type[PostgresServer]:
     return PostgresServer
 
 
-_INSTALL = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "bubblewrap"]
+_INSTALL = (
+    "apt-get -o DPkg::Lock::Timeout=120 install -y -q --no-install-recommends bubblewrap".split()
+)
 _TRY = "bwrap --unshare-pid --unshare-net --ro-bind / / --proc /proc true".split()
 """The least that a machine must allow; all else is for the tests to find out."""
 
