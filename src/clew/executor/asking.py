@@ -134,7 +134,7 @@ class Asking:
             return
         now = ledger.now()
         items = [new_item(new_item_id(n["type"], now), n, now, ledger.run.key) for n in news]
-        await self.begin()
+        await ledger.start()
         ledger.add(*items)
         await ledger.keep()
         for item in items:
@@ -142,11 +142,6 @@ class Asking:
             for stage in ("in_progress", "completed"):
                 ledger.progress(index, item, stage)
             ledger.end(index, item)
-
-    async def begin(self) -> None:
-        """The run is in progress from now on, if it was not."""
-        if self._ledger.run.status == "queued":
-            await self._ledger.move("in_progress")
 
     async def _attached(self, items: Sequence[Item]) -> Sequence[Item]:
         return items if self._attach is None else await self._attach.put_in(items)

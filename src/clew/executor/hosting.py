@@ -72,7 +72,7 @@ class Hosting:
         known = await ledger.log.read_items(*args, below=1 << 62, limit=own + TAIL)
         approved = self.toolbox.approved(known[::-1])
         if approved:
-            await self._begin_run()
+            await ledger.start()
             for data in approved:
                 self._add(data)
             await ledger.keep()
@@ -106,10 +106,6 @@ class Hosting:
             self._ledger.change(dropped)
             self._ledger.end(index, dropped)
         self.pending = {}
-
-    async def _begin_run(self) -> None:
-        if self._ledger.run.status == "queued":
-            await self._ledger.move("in_progress")
 
     def _add(self, data: dict[str, object]) -> Item:
         now, run = self._ledger.now(), self._ledger.run

@@ -110,6 +110,11 @@ class Ledger:
         await self._store(was, move(self.run, status, self.now(), **changes))
         self.live.tell(RunChanged(self.run))
 
+    async def start(self) -> None:
+        """The run is in progress from now on, if it was not."""
+        if self.run.status == "queued":
+            await self.move("in_progress")
+
     async def keep(self, *, steps: bool = False) -> None:
         """Store what there is so far: the run goes on, with what steers it where it `steps`."""
         await self._store(self.run.status, self.run, steps)

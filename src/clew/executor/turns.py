@@ -208,7 +208,7 @@ class Turn:
 
     async def _cut_short(self, reason: str) -> bool:
         """The run ends before the model is through."""
-        await self._asking.begin()
+        await self._ledger.start()
         await self._ledger.move("incomplete", incomplete_reason=reason)
         return False
 
